@@ -1,0 +1,7 @@
+#![doc = include_str!("ARCHITECTURE.md")]
+
+pub mod inbound;
+pub mod matrix;
+pub mod problem;
+pub mod quantity;
+pub mod reply;
