@@ -4,6 +4,7 @@
 //! cover the raw target; whatever cannot be forwarded exactly as it came is refused before anything is decided.
 
 use std::net::IpAddr;
+use std::path::PathBuf;
 
 use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
 use http::request::Parts;
@@ -65,6 +66,10 @@ pub struct Arrival {
     pub peer: Option<IpAddr>,
     /// Whether forwarding headers from this connection are believed: a Unix socket, or `trusted: true`.
     pub trusted: bool,
+    /// The TLS port that everything is redirected to, on a listener with `redirect_https`.
+    pub redirect_https: Option<u16>,
+    /// Where the files of `/.well-known/acme-challenge/` are.
+    pub acme_webroot: Option<PathBuf>,
 }
 
 /// The largest request head that is accepted.

@@ -1,5 +1,6 @@
 #![doc = include_str!("ARCHITECTURE.md")]
 
+pub mod headers;
 pub mod inbound;
 pub mod matrix;
 pub mod problem;

@@ -53,14 +53,7 @@ impl Reply {
     /// An answer without a body.
     #[must_use]
     pub fn empty(status: StatusCode) -> Self {
-        Self {
-            status,
-            headers: Vec::new(),
-            body: Body::Empty,
-            cors: CorsKind::Matrix,
-            cause: None,
-            close: false,
-        }
+        Self { status, headers: Vec::new(), body: Body::Empty, cors: CorsKind::Matrix, cause: None, close: false }
     }
 
     /// A document of the given media type.

@@ -76,7 +76,7 @@ class Synapse:
             "max_upload_size": "50M",
             "enable_registration": True,
             "enable_registration_without_verification": True,
-            "allow_guest_access": False,
+            "bcrypt_rounds": 4,  # many short-lived accounts
         }
 
     def start(self) -> "Synapse":

@@ -1,0 +1,137 @@
+//! Access-Control headers: each exactly once, on every answer that a web client may want to read.
+//!
+//! The values are those of Synapse (`set_cors_headers` in `synapse/http/server.py`), with what browsers need for the
+//! rendezvous protocols and for backing off added; Allow-Credentials never, an echoed Origin never.
+
+use http::header::{
+    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
+    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE,
+};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+
+use crate::reply::{CorsKind, Reply};
+
+/// One header field to be set in place of all fields of its name.
+pub type CorsField = (HeaderName, HeaderValue);
+
+const ORIGIN: HeaderValue = HeaderValue::from_static("*");
+const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, PUT, DELETE, OPTIONS");
+// Browsers ask only whether the header they want to send is listed, so one list serves all paths: Synapse's, and the
+// preconditions of MSC3886 and MSC4108.
+const HEADERS: HeaderValue =
+    HeaderValue::from_static("X-Requested-With, Content-Type, Authorization, Date, If-Match, If-None-Match");
+const SYNAPSE_EXPOSES: &str = "Synapse-Trace-Id, Server";
+const RENDEZVOUS_EXPOSES: &str = "ETag, Location, X-Max-Bytes";
+
+/// What is done about CORS.
+#[derive(Clone, Debug)]
+pub struct Cors {
+    manage: bool,
+    max_age: HeaderValue,
+    exposed: Vec<String>,
+    expose: HeaderValue,
+    expose_rendezvous: HeaderValue,
+}
+
+/// Which fields an answer of the upstream already has.
+#[derive(Clone, Copy, Debug)]
+pub struct CrossOrigin<'a>(&'a HeaderMap);
+
+impl Cors {
+    /// Exposes `exposed` besides what Synapse exposes; the names have been checked.
+    #[must_use]
+    pub fn new(manage: bool, max_age: HeaderValue, exposed: &[String]) -> Self {
+        let exposed: Vec<String> = exposed.to_vec();
+        Self {
+            manage,
+            max_age,
+            expose: list(SYNAPSE_EXPOSES, exposed.iter().map(String::as_str)),
+            expose_rendezvous: list(RENDEZVOUS_EXPOSES, exposed.iter().map(String::as_str)),
+            exposed,
+        }
+    }
+
+    /// The answer to a preflight, or to any other OPTIONS request: like Synapse, for every path, known or not.
+    #[must_use]
+    pub fn preflight(&self) -> Reply {
+        let reply = Reply::empty(StatusCode::NO_CONTENT);
+        if self.manage { reply.header(ACCESS_CONTROL_MAX_AGE, self.max_age.clone()) } else { reply }
+    }
+
+    /// Whether preflights are answered here.
+    #[must_use]
+    pub fn manages(&self) -> bool {
+        self.manage
+    }
+
+    /// The fields of an answer of our own.
+    pub fn fields(&self, kind: CorsKind) -> impl Iterator<Item = CorsField> {
+        let expose = match kind {
+            CorsKind::Matrix => Some(&self.expose),
+            CorsKind::Rendezvous => Some(&self.expose_rendezvous),
+            CorsKind::None => None,
+        };
+        let expose = expose.filter(|_| self.manage).cloned();
+        expose.into_iter().flat_map(|expose| {
+            [
+                (ACCESS_CONTROL_ALLOW_ORIGIN, ORIGIN),
+                (ACCESS_CONTROL_ALLOW_METHODS, METHODS),
+                (ACCESS_CONTROL_ALLOW_HEADERS, HEADERS),
+                (ACCESS_CONTROL_EXPOSE_HEADERS, expose),
+            ]
+        })
+    }
+
+    /// What an answer of Synapse lacks or has twice. Synapse's own values stand, except that what it exposes is
+    /// completed.
+    pub fn corrections<'a>(&'a self, answer: CrossOrigin<'a>) -> impl Iterator<Item = CorsField> + 'a {
+        let wanted = [
+            (ACCESS_CONTROL_ALLOW_ORIGIN, ORIGIN),
+            (ACCESS_CONTROL_ALLOW_METHODS, METHODS),
+            (ACCESS_CONTROL_ALLOW_HEADERS, HEADERS),
+        ];
+        let corrected =
+            wanted.into_iter().filter_map(move |(name, ours)| answer.corrected(&name, ours).map(|v| (name, v)));
+        let expose = Some((ACCESS_CONTROL_EXPOSE_HEADERS, self.completed(answer)));
+        corrected.chain(expose).filter(|_| self.manage)
+    }
+
+    fn completed(&self, answer: CrossOrigin) -> HeaderValue {
+        let theirs = answer.0.get(ACCESS_CONTROL_EXPOSE_HEADERS).and_then(|value| value.to_str().ok());
+        match theirs {
+            None | Some("" | SYNAPSE_EXPOSES) => self.expose.clone(),
+            Some(theirs) => {
+                let has = |name: &str| theirs.split(',').any(|their| their.trim().eq_ignore_ascii_case(name));
+                list(theirs, self.exposed.iter().map(String::as_str).filter(|name| !has(name)))
+            }
+        }
+    }
+}
+
+impl<'a> CrossOrigin<'a> {
+    /// Looks at the headers of an answer.
+    #[must_use]
+    pub fn of(headers: &'a HeaderMap) -> Self {
+        Self(headers)
+    }
+
+    /// The value to be set, unless the answer has exactly one already.
+    fn corrected(self, name: &HeaderName, ours: HeaderValue) -> Option<HeaderValue> {
+        let mut theirs = self.0.get_all(name).iter();
+        match (theirs.next(), theirs.next()) {
+            (None, _) => Some(ours),
+            (Some(_), None) => None,
+            (Some(first), Some(_)) => Some(first.clone()),
+        }
+    }
+}
+
+fn list<'a>(first: &str, more: impl Iterator<Item = &'a str>) -> HeaderValue {
+    let mut value = first.to_owned();
+    for name in more {
+        value.push_str(", ");
+        value.push_str(name);
+    }
+    // Only an upstream's own value could hold a byte that is not allowed, and then it would not have been a string.
+    HeaderValue::try_from(value).unwrap_or(HeaderValue::from_static(SYNAPSE_EXPOSES))
+}

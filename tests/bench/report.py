@@ -1,0 +1,126 @@
+"""Medians, the table on the screen, and the result file."""
+
+import datetime
+import json
+import os
+import pathlib
+import platform
+import re
+import statistics
+import subprocess
+
+import peers
+
+DOCUMENTED = "nginx-doc"
+KEEPALIVE = "nginx-keepalive"
+COLUMNS = ("proxy", "CPU µs/request", "min–max", "× nginx doc.", "× nginx k.-a.", "requests/s", "p99 ms")
+
+
+def digits(value):
+    return f"{value:.1f}" if value < 100 else f"{value:.0f}"
+
+
+def ratio(own, other):
+    """The median over the rounds of the ratio within a round, which leaves the machine's drift out."""
+    if not own or not other:
+        return None
+    return statistics.median(mine.cpu_us / theirs.cpu_us for mine, theirs in zip(own, other))
+
+
+def row(peer, bursts, by_peer):
+    if not bursts:
+        return [peer.title, "failed", *["–"] * 5]
+    cpu = [burst.cpu_us for burst in bursts]
+    ratios = [ratio(bursts, by_peer.get(base)) for base in (DOCUMENTED, KEEPALIVE)]
+    return [
+        peer.title,
+        digits(statistics.median(cpu)),
+        f"{digits(min(cpu))}–{digits(max(cpu))}",
+        *("–" if value is None else f"{value:.2f}" for value in ratios),
+        f"{statistics.median(burst.rate for burst in bursts):.0f}",
+        f"{statistics.median(burst.p99_ms for burst in bursts):.1f}",
+    ]
+
+
+def markdown(rows):
+    widths = [max(len(line[column]) for line in rows) for column in range(len(rows[0]))]
+    lines = [
+        "| " + " | ".join(cell.rjust(width) if at else cell.ljust(width) for at, (cell, width) in enumerate(zip(line, widths)))
+        + " |"
+        for line in rows
+    ]
+    rule = "|" + "|".join("-" * (width + 1) + (":" if at else "-") for at, width in enumerate(widths)) + "|"
+    return "\n".join([lines[0], rule, *lines[1:]])
+
+
+def tables(samples, scenarios, chosen):
+    parts = []
+    for scenario in scenarios:
+        by_peer = samples[scenario.name]
+        rows = [list(COLUMNS), *(row(peer, by_peer.get(peer.name), by_peer) for peer in chosen)]
+        parts.append(f"## {scenario.title} (`{scenario.name}`)\n\n{markdown(rows)}")
+    return "\n\n".join(parts)
+
+
+def summary(samples, scenarios, chosen):
+    """One line a scenario: each proxy's CPU as a ratio to nginx with upstream keep-alive."""
+    rows = [["scenario", *(peer.title for peer in chosen)]]
+    for scenario in scenarios:
+        by_peer = samples[scenario.name]
+        values = [ratio(by_peer.get(peer.name), by_peer.get(KEEPALIVE)) for peer in chosen]
+        rows.append([scenario.name, *("–" if value is None else f"{value:.2f}" for value in values)])
+    return f"## CPU per request, as a ratio to nginx keep-alive (smaller is better)\n\n{markdown(rows)}"
+
+
+def machine():
+    model = re.search(r"model name\s*:\s*(.*)", pathlib.Path("/proc/cpuinfo").read_text())
+    return {
+        "cpu": re.sub(r"\s+", " ", model[1]) if model else platform.machine(),
+        "cores": len(os.sched_getaffinity(0)),
+        "kernel": platform.release().split("-")[0],
+    }
+
+
+def slug(facts):
+    words = re.sub(r"\((?:R|TM)\)|\b(?:CPU|Processor)\b", " ", facts["cpu"])
+    return re.sub(r"[^a-z0-9]+", "-", f"{words} {facts['cores']} cores".lower()).strip("-")
+
+
+def commit():
+    command = ["git", "-C", peers.REPOSITORY, "describe", "--always", "--dirty"]
+    return subprocess.run(command, capture_output=True, text=True).stdout.strip() or "unknown"
+
+
+def header(facts):
+    lines = [f"# Proxies side by side, {facts['date']}", ""]
+    lines += [f"* Machine: {facts['cpu']}, {facts['cores']} cores, Linux {facts['kernel']}."]
+    lines += [f"* Proxies: {', '.join(f'{name} {version}' for name, version in facts['versions'].items())}."]
+    lines += [f"* Commit {facts['commit']}. Load average of the machine before and after: {facts['load']}."]
+    lines += [
+        f"* {facts['rounds']} interleaved rounds, bursts of about {facts['seconds']} s; proxies on core {facts['proxy_cores']}, "
+        f"load generator and upstream on {facts['other_cores']}.",
+        "* CPU is the proxy's user and system time over all its processes. Medians; a ratio is the median of the ratios within "
+        "each round.",
+        "* Requests/s and p99 are those of a closed loop whose load generator may be the slower side.",
+        *(f"* Failed: {fault}" for fault in facts["faults"]),
+    ]
+    return "\n".join(lines)
+
+
+def write(directory, name, facts, body, samples):
+    directory.mkdir(parents=True, exist_ok=True)
+    path = directory / f"{name}.md"
+    path.write_text(f"{header(facts)}\n\n{body}\n")
+    raw = {
+        scenario: {
+            peer: [{"cpu_us": b.cpu_us, "requests_per_s": b.rate, "p99_ms": b.p99_ms, "requests": b.requests} for b in bursts]
+            for peer, bursts in by_peer.items()
+        }
+        for scenario, by_peer in samples.items()
+    }
+    path.with_suffix(".json").write_text(json.dumps({"facts": facts, "samples": raw}, indent=1) + "\n")
+    return path
+
+
+def today():
+    return datetime.date.today().isoformat()

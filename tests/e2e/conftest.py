@@ -1,0 +1,49 @@
+"""The worlds that the tests share; each is started once and ended by pid, also after a failure."""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from harness.certificates import Authority
+from harness.gateway import REPOSITORY
+from world import World
+
+
+@pytest.fixture(scope="session")
+def folder() -> Path:
+    """Where configurations, databases and logs of this run stay for a look afterwards."""
+    folder = Path(os.environ.get("E2E_RUN_DIR", REPOSITORY / "target/e2e/run"))
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def authority(folder: Path) -> Authority:
+    return Authority(folder / "ca")
+
+
+@pytest.fixture(scope="session")
+def world(folder: Path, authority: Authority):
+    world = World(folder, authority, "one")
+    try:
+        yield world.start()
+    finally:
+        world.stop()
+
+
+@pytest.fixture(scope="session")
+def other_world(folder: Path, authority: Authority):
+    """A second homeserver behind its own gateway, for federation."""
+    world = World(folder, authority, "two")
+    try:
+        yield world.start()
+    finally:
+        world.stop()
+
+
+@pytest.fixture(params=["HTTP/1.1", "HTTP/2"])
+def protocol(request) -> str:
+    return request.param
