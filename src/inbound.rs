@@ -77,8 +77,8 @@ pub struct Arrival {
 pub struct HeadBounds {
     /// Bytes of the request target.
     pub target: usize,
-    /// Bytes of all header names and values, with four for each field's separators.
-    pub headers: usize,
+    /// Bytes of the target and of all header names and values, with four for each field's separators.
+    pub head: usize,
     /// Number of header fields.
     pub fields: usize,
 }
@@ -116,7 +116,7 @@ pub enum Refusal {
     /// Over [`HeadBounds::target`].
     #[error("The request target is too long")]
     TargetTooLong,
-    /// Over [`HeadBounds::headers`] or [`HeadBounds::fields`].
+    /// Over [`HeadBounds::head`] or [`HeadBounds::fields`].
     #[error("The request headers are too large")]
     HeadersTooLarge,
     /// RFC 9112, section 3.2: exactly one Host.
@@ -172,7 +172,7 @@ impl<'a> Inbound<'a> {
             return Err(Refusal::TargetTooLong);
         }
         let (path, query) = split_target(target)?;
-        check_headers(&parts.headers, bounds)?;
+        check_headers(target.len(), &parts.headers, bounds)?;
         Ok(Self {
             method: &parts.method,
             path,
@@ -213,10 +213,10 @@ fn split_target(target: &[u8]) -> Result<(&str, Option<&str>), Refusal> {
     })
 }
 
-fn check_headers(headers: &HeaderMap, bounds: &HeadBounds) -> Result<(), Refusal> {
+fn check_headers(target: usize, headers: &HeaderMap, bounds: &HeadBounds) -> Result<(), Refusal> {
     const SEPARATORS: usize = ": \r\n".len();
     let size: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + SEPARATORS).sum();
-    if size > bounds.headers || headers.len() > bounds.fields {
+    if target + size > bounds.head || headers.len() > bounds.fields {
         return Err(Refusal::HeadersTooLarge);
     }
     let forbidden = |byte: &u8| matches!(byte, b'\r' | b'\n' | b'\0');

@@ -1,8 +1,13 @@
 #![doc = include_str!("ARCHITECTURE.md")]
 
+pub mod class;
 pub mod headers;
 pub mod inbound;
+pub mod limits;
 pub mod matrix;
 pub mod problem;
 pub mod quantity;
 pub mod reply;
+pub mod routing;
+pub mod upstream;
+pub mod upstream_address;

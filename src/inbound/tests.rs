@@ -2,7 +2,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Request};
 
 use super::*;
 
-const BOUNDS: HeadBounds = HeadBounds { target: 64, headers: 256, fields: 8 };
+const BOUNDS: HeadBounds = HeadBounds { target: 64, head: 256, fields: 8 };
 
 fn arrival() -> Arrival {
     Arrival {

@@ -1,0 +1,143 @@
+"""What a script on a page of another origin sees of the gateway, in real Chromium."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from harness.certificates import Authority, ServerCertificate
+from harness.gateway import Gateway
+from harness.ports import free_port
+from page import ForeignPage
+from stub import upstream_that_closes, upstream_that_never_answers
+from world import PASSWORD, World
+
+MIB = 1024 * 1024
+MSC3886 = "/_synapse/client/org.matrix.msc3886/rendezvous"
+MSC4108 = "/_matrix/client/unstable/org.matrix.msc4108/rendezvous"
+
+
+@pytest.fixture(scope="module")
+def certificate(authority: Authority) -> ServerCertificate:
+    return authority.issue("gateway-errors")
+
+
+@pytest.fixture(scope="module")
+def broken(folder: Path, authority: Authority, certificate: ServerCertificate):
+    """A gateway whose Synapse is down and whose other upstreams misbehave."""
+    gateway = Gateway(folder / "gateway-errors", authority, certificate)
+    with upstream_that_closes() as closes, upstream_that_never_answers() as silent:
+        config = gateway.config(
+            "localhost",
+            f"127.0.0.1:{free_port()}",
+            timeouts={"first_byte": "1s", "body_idle": "1s"},
+            admin_api={"enabled": True, "networks": ["10.0.0.0/8"]},
+            extra_routes=[
+                {"path": "/closes/", "proxy": closes},
+                {"path": "/silent/", "proxy": silent},
+                {"path": "/refused/", "proxy": f"http://127.0.0.1:{free_port()}"},
+            ],
+        )
+        try:
+            yield gateway.start(config)
+        finally:
+            gateway.stop()
+
+
+@pytest.fixture(scope="module")
+def page(world: World, certificate: ServerCertificate):
+    page = ForeignPage([world.gateway.certificate.spki_sha256, certificate.spki_sha256])
+    try:
+        yield page
+    finally:
+        page.close()
+
+
+def listener(gateway: Gateway, protocol: str) -> str:
+    return gateway.url if protocol == "HTTP/2" else gateway.http1_url
+
+
+def test_script_logs_in_and_sends_a_message(world: World, page: ForeignPage, protocol: str):
+    base = listener(world.gateway, protocol)
+    user = "script-" + protocol.lower().replace("/", "-")
+    world.synapse.register(user, PASSWORD)
+    login = {
+        "type": "m.login.password",
+        "identifier": {"type": "m.id.user", "user": user},
+        "password": PASSWORD,
+    }
+    as_json = {"Content-Type": "application/json"}
+    answer = page.fetch("POST", f"{base}/_matrix/client/v3/login", as_json, json.dumps(login))
+    assert answer["status"] == 200, answer
+    headers = as_json | {"Authorization": f"Bearer {json.loads(answer['text'])['access_token']}"}
+
+    answer = page.fetch("POST", f"{base}/_matrix/client/v3/createRoom", headers, "{}")
+    assert answer["status"] == 200, answer
+    room = json.loads(answer["text"])["room_id"].replace("!", "%21").replace(":", "%3A")
+    message = json.dumps({"msgtype": "m.text", "body": "from a script"})
+    target = f"/_matrix/client/v3/rooms/{room}/send/m.room.message/1"
+    answer = page.fetch("PUT", base + target, headers, message)
+    assert answer["status"] == 200, answer
+    answer = page.fetch("GET", f"{base}/_matrix/client/v3/sync", headers)
+    assert "from a script" in answer["text"]
+    assert answer["headers"]["x-request-id"]
+
+
+def test_script_reads_an_error_of_synapse(world: World, page: ForeignPage, protocol: str):
+    url = f"{listener(world.gateway, protocol)}/_matrix/client/v3/account/whoami"
+    answer = page.fetch("GET", url, {"Authorization": "Bearer nonsense"})
+    assert answer["status"] == 401
+    assert json.loads(answer["text"])["errcode"] == "M_UNKNOWN_TOKEN"
+    assert answer["headers"]["x-request-id"]
+
+
+def test_script_uses_a_rendezvous(world: World, page: ForeignPage, protocol: str):
+    create = listener(world.gateway, protocol) + MSC3886
+    as_json = {"Content-Type": "application/json"}
+    created = page.fetch("POST", create, as_json, '{"from":"page"}')
+    assert created["status"] == 201, created
+    session = f"{create}/{created['headers']['location']}"
+    tag = created["headers"]["etag"]
+    assert page.fetch("GET", session, {"If-None-Match": tag})["status"] == 304
+    written = page.fetch("PUT", session, as_json | {"If-Match": tag}, '{"from":"page again"}')
+    assert written["status"] == 202
+    stale = page.fetch("PUT", session, as_json | {"If-Match": tag}, "{}")
+    assert stale["status"] == 412
+    assert json.loads(stale["text"])["errcode"] == "M_CONCURRENT_WRITE"
+    read = page.fetch("GET", session)
+    assert (read["status"], read["text"]) == (200, '{"from":"page again"}')
+    assert read["headers"]["etag"] == written["headers"]["etag"] != tag
+    assert page.fetch("DELETE", session)["status"] == 204
+    assert page.fetch("GET", session)["status"] == 404
+
+
+AUTHORIZED = {"Authorization": "Bearer none"}  # makes the browser ask first, with OPTIONS
+ERRORS = {
+    "400 wrong type": (400, "M_INVALID_PARAM", "POST", MSC4108, {"text": "{}", "headers": {"Content-Type": "application/json"}}),
+    "403 admin API": (403, "M_FORBIDDEN", "GET", "/_synapse/admin/v1/server_version", {"headers": AUTHORIZED}),
+    "404 path": (404, "M_UNRECOGNIZED", "GET", "/nowhere", {"headers": AUTHORIZED}),
+    "404 session": (404, "M_NOT_FOUND", "GET", f"{MSC3886}/01M7000000000000000000000", {}),
+    "405 method": (405, "M_UNRECOGNIZED", "DELETE", MSC3886, {}),
+    "413 upload": (413, "M_TOO_LARGE", "POST", "/_matrix/media/v3/upload", {"zeros": 51 * MIB, "headers": AUTHORIZED}),
+    "413 session": (413, "M_TOO_LARGE", "POST", MSC3886, {"zeros": 5000}),
+    "414 target": (414, "M_UNKNOWN", "GET", "/_matrix/client/versions?" + 9000 * "x", {"headers": AUTHORIZED}),
+    "431 header": (431, "M_UNKNOWN", "GET", "/_matrix/client/versions", {"headers": {"Authorization": 16384 * "x"}}),
+    "502 closed": (502, "M_UNKNOWN", "GET", "/closes/", {"headers": AUTHORIZED}),
+    "503 refused": (503, "M_UNKNOWN", "GET", "/refused/", {"headers": AUTHORIZED}),
+    "503 Synapse": (503, "M_UNKNOWN", "GET", "/_matrix/client/versions", {"headers": AUTHORIZED}),
+    "504 silent": (504, "M_UNKNOWN", "GET", "/silent/", {"headers": AUTHORIZED}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("error", ERRORS)
+def test_script_reads_every_error_of_the_gateway(broken: Gateway, page: ForeignPage, protocol: str, error: str):
+    status, errcode, method, target, options = ERRORS[error]
+    answer = page.fetch(method, listener(broken, protocol) + target, **options)
+    assert answer["status"] == status, answer
+    body = json.loads(answer["text"])
+    assert body["errcode"] == errcode
+    assert body["error"] and body["org.matrix.gateway.cause"]
+    assert body["org.matrix.gateway.request_id"] == answer["headers"]["x-request-id"]
+    if status in (429, 503):
+        assert int(answer["headers"]["retry-after"]) > 0
+        assert body["retry_after_ms"] > 0
