@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from harness.certificates import Authority
-from harness.gateway import REPOSITORY
+from harness.gateway import REPOSITORY, Gateway
+from harness.ports import free_port
+from stub import upstream_that_closes, upstream_that_never_answers
 from world import World
 
 
@@ -42,6 +44,28 @@ def other_world(folder: Path, authority: Authority):
         yield world.start()
     finally:
         world.stop()
+
+
+@pytest.fixture(scope="session")
+def broken(folder: Path, authority: Authority):
+    """A gateway whose Synapse is down and whose other upstreams misbehave."""
+    gateway = Gateway(folder / "gateway-broken", authority, authority.issue("gateway-broken"))
+    with upstream_that_closes() as closes, upstream_that_never_answers() as silent:
+        config = gateway.config(
+            "localhost",
+            f"127.0.0.1:{free_port()}",
+            timeouts={"first_byte": "1s", "body_idle": "1s", "client_header": "1s"},
+            admin_api={"enabled": True, "networks": ["10.0.0.0/8"]},
+            extra_routes=[
+                {"path": "/closes/", "proxy": closes},
+                {"path": "/silent/", "proxy": silent},
+                {"path": "/refused/", "proxy": f"http://127.0.0.1:{free_port()}"},
+            ],
+        )
+        try:
+            yield gateway.start(config)
+        finally:
+            gateway.stop()
 
 
 @pytest.fixture(params=["HTTP/1.1", "HTTP/2"])

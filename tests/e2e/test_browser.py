@@ -1,52 +1,22 @@
 """What a script on a page of another origin sees of the gateway, in real Chromium."""
 
 import json
-from pathlib import Path
 
 import pytest
 
-from harness.certificates import Authority, ServerCertificate
 from harness.gateway import Gateway
-from harness.ports import free_port
 from page import ForeignPage
-from stub import upstream_that_closes, upstream_that_never_answers
 from world import PASSWORD, World
 
 MIB = 1024 * 1024
+UPLOAD = "/_matrix/media/v3/upload"
 MSC3886 = "/_synapse/client/org.matrix.msc3886/rendezvous"
 MSC4108 = "/_matrix/client/unstable/org.matrix.msc4108/rendezvous"
 
 
 @pytest.fixture(scope="module")
-def certificate(authority: Authority) -> ServerCertificate:
-    return authority.issue("gateway-errors")
-
-
-@pytest.fixture(scope="module")
-def broken(folder: Path, authority: Authority, certificate: ServerCertificate):
-    """A gateway whose Synapse is down and whose other upstreams misbehave."""
-    gateway = Gateway(folder / "gateway-errors", authority, certificate)
-    with upstream_that_closes() as closes, upstream_that_never_answers() as silent:
-        config = gateway.config(
-            "localhost",
-            f"127.0.0.1:{free_port()}",
-            timeouts={"first_byte": "1s", "body_idle": "1s"},
-            admin_api={"enabled": True, "networks": ["10.0.0.0/8"]},
-            extra_routes=[
-                {"path": "/closes/", "proxy": closes},
-                {"path": "/silent/", "proxy": silent},
-                {"path": "/refused/", "proxy": f"http://127.0.0.1:{free_port()}"},
-            ],
-        )
-        try:
-            yield gateway.start(config)
-        finally:
-            gateway.stop()
-
-
-@pytest.fixture(scope="module")
-def page(world: World, certificate: ServerCertificate):
-    page = ForeignPage([world.gateway.certificate.spki_sha256, certificate.spki_sha256])
+def page(world: World, broken: Gateway):
+    page = ForeignPage([gateway.certificate.spki_sha256 for gateway in (world.gateway, broken)])
     try:
         yield page
     finally:
@@ -111,26 +81,31 @@ def test_script_uses_a_rendezvous(world: World, page: ForeignPage, protocol: str
     assert page.fetch("GET", session)["status"] == 404
 
 
-AUTHORIZED = {"Authorization": "Bearer none"}  # makes the browser ask first, with OPTIONS
+VERSIONS = "/_matrix/client/versions"
+AS_JSON = {"headers": {"Content-Type": "application/json"}}
+ASKS_FIRST = {"headers": {"Authorization": "Bearer none"}}  # makes the browser send OPTIONS first
+HUGE_HEADER = {"headers": {"Authorization": 16384 * "x"}}
 ERRORS = {
-    "400 wrong type": (400, "M_INVALID_PARAM", "POST", MSC4108, {"text": "{}", "headers": {"Content-Type": "application/json"}}),
-    "403 admin API": (403, "M_FORBIDDEN", "GET", "/_synapse/admin/v1/server_version", {"headers": AUTHORIZED}),
-    "404 path": (404, "M_UNRECOGNIZED", "GET", "/nowhere", {"headers": AUTHORIZED}),
+    "400 wrong type": (400, "M_INVALID_PARAM", "POST", MSC4108, {"text": "{}"} | AS_JSON),
+    "403 admin API": (403, "M_FORBIDDEN", "GET", "/_synapse/admin/v1/server_version", ASKS_FIRST),
+    "404 path": (404, "M_UNRECOGNIZED", "GET", "/nowhere", ASKS_FIRST),
     "404 session": (404, "M_NOT_FOUND", "GET", f"{MSC3886}/01M7000000000000000000000", {}),
     "405 method": (405, "M_UNRECOGNIZED", "DELETE", MSC3886, {}),
-    "413 upload": (413, "M_TOO_LARGE", "POST", "/_matrix/media/v3/upload", {"zeros": 51 * MIB, "headers": AUTHORIZED}),
+    "413 upload": (413, "M_TOO_LARGE", "POST", UPLOAD, {"zeros": 51 * MIB} | ASKS_FIRST),
     "413 session": (413, "M_TOO_LARGE", "POST", MSC3886, {"zeros": 5000}),
-    "414 target": (414, "M_UNKNOWN", "GET", "/_matrix/client/versions?" + 9000 * "x", {"headers": AUTHORIZED}),
-    "431 header": (431, "M_UNKNOWN", "GET", "/_matrix/client/versions", {"headers": {"Authorization": 16384 * "x"}}),
-    "502 closed": (502, "M_UNKNOWN", "GET", "/closes/", {"headers": AUTHORIZED}),
-    "503 refused": (503, "M_UNKNOWN", "GET", "/refused/", {"headers": AUTHORIZED}),
-    "503 Synapse": (503, "M_UNKNOWN", "GET", "/_matrix/client/versions", {"headers": AUTHORIZED}),
-    "504 silent": (504, "M_UNKNOWN", "GET", "/silent/", {"headers": AUTHORIZED}),
-}  # fmt: skip
+    "414 target": (414, "M_UNKNOWN", "GET", f"{VERSIONS}?{9000 * 'x'}", ASKS_FIRST),
+    "431 header": (431, "M_UNKNOWN", "GET", VERSIONS, HUGE_HEADER),
+    "502 closed": (502, "M_UNKNOWN", "GET", "/closes/", ASKS_FIRST),
+    "503 refused": (503, "M_UNKNOWN", "GET", "/refused/", ASKS_FIRST),
+    "503 Synapse": (503, "M_UNKNOWN", "GET", VERSIONS, ASKS_FIRST),
+    "504 silent": (504, "M_UNKNOWN", "GET", "/silent/", ASKS_FIRST),
+}
 
 
 @pytest.mark.parametrize("error", ERRORS)
-def test_script_reads_every_error_of_the_gateway(broken: Gateway, page: ForeignPage, protocol: str, error: str):
+def test_script_reads_every_error_of_the_gateway(
+    broken: Gateway, page: ForeignPage, protocol: str, error: str
+):
     status, errcode, method, target, options = ERRORS[error]
     answer = page.fetch(method, listener(broken, protocol) + target, **options)
     assert answer["status"] == status, answer

@@ -45,7 +45,7 @@ def test_address_is_the_clients_own(world: World, listener: str):
     assert recorded_addresses(world, account) == {CLIENT}
 
 
-@pytest.mark.parametrize("headers", FORGED, ids=lambda headers: "+".join(headers))
+@pytest.mark.parametrize("headers", FORGED, ids="+".join)
 @pytest.mark.parametrize("listener", LISTENERS)
 def test_forged_headers_of_a_stranger_are_ignored(world: World, listener: str, headers: dict[str, str]):
     account = one_request(world, getattr(world.gateway, listener), CLIENT, headers)
@@ -73,7 +73,9 @@ def test_trusted_proxy_is_believed_from_the_right(
 
 def test_request_id_of_the_client_is_replaced_and_reaches_synapse(world: World):
     account = world.new_account()
-    answer = account.send("GET", "/_matrix/client/v3/account/whoami", headers={"X-Request-Id": "forged-by-client"})
+    answer = account.send(
+        "GET", "/_matrix/client/v3/account/whoami", headers={"X-Request-Id": "forged-by-client"}
+    )
     request_id = answer.headers["x-request-id"]
     assert request_id != "forged-by-client"
     assert f"GET-{request_id}" in world.synapse.log
@@ -85,5 +87,7 @@ def test_failed_log_in_is_logged_with_the_clients_address(world: World):
     http = world.http(source="127.0.0.78")
     with pytest.raises(AssertionError, match="M_FORBIDDEN"):
         log_in(http, world.gateway.url, "locked-out", "wrong")
-    lines = [line for line in world.synapse.log.splitlines() if "/login" in line and "Processed request" in line]
+    lines = [
+        line for line in world.synapse.log.splitlines() if "/login" in line and "Processed request" in line
+    ]
     assert any(" 127.0.0.78 " in line for line in lines), lines[-5:]

@@ -24,12 +24,16 @@ def remote(other_world: World) -> Account:
     return other_world.new_account("remote/user")
 
 
+def assert_hears(listener: Account, speaker: Account, room: str) -> None:
+    text = f"from {speaker.user_id}"
+    since = listener.sync()["next_batch"]
+    speaker.say(room, text)
+    listener.sync_until(f"the message {text}", lambda answer: text in texts(answer, room), since)
+
+
 def assert_both_can_talk(room: str, left: Account, right: Account) -> None:
-    for speaker, listener in ((left, right), (right, left)):
-        text = f"from {speaker.user_id}"
-        since = listener.sync()["next_batch"]
-        speaker.say(room, text)
-        listener.sync_until(f"the message {text}", lambda answer: text in texts(answer, room), since)
+    assert_hears(left, right, room)
+    assert_hears(right, left, room)
 
 
 def test_remote_user_joins_our_room_and_both_talk(local: Account, remote: Account):

@@ -1,8 +1,8 @@
 """A certificate authority made on the fly, and server certificates from it."""
 
+import base64
 import datetime
 import hashlib
-import base64
 import ipaddress
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,9 +75,7 @@ class Authority:
         chain.write_bytes(certificate.public_bytes(pem) + self._certificate.public_bytes(pem))
         key_file.touch(mode=0o600)
         key_file.write_bytes(
-            key.private_bytes(
-                pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-            )
+            key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
         )
         spki = key.public_key().public_bytes(
             serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo

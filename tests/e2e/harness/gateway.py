@@ -66,9 +66,7 @@ class Gateway:
                 {"address": f"127.0.0.1:{self.plain_port}"},
             ],
             "tls": {
-                "certificates": [
-                    {"cert": str(self.certificate.chain), "key": str(self.certificate.key)}
-                ],
+                "certificates": [{"cert": str(self.certificate.chain), "key": str(self.certificate.key)}],
                 "unknown_sni": "default",
             },
             "forwarding": {"trusted_proxies": [], "request_id_header": "X-Request-Id"},
@@ -98,16 +96,17 @@ class Gateway:
             return True  # it is up, and says that its upstream is not
 
     def stop(self) -> None:
-        """Ends the gateway, which must still be running and must have kept free of panics."""
+        """Ends the gateway, which must still be running, end in order, and have kept free of panics."""
         if self._process is None:
             return
         was_running = self._process.running()
-        self._process.stop()
+        code = self._process.stop(45)
         log = self._process.output()
-        if not was_running:
-            raise AssertionError(f"the gateway ended during the tests:\n{log[-4000:]}")
+        if not was_running or code != 0:
+            how = "at our signal" if was_running else "during the tests"
+            raise AssertionError(f"the gateway ended {how} with {code}:\n{log[-4000:]}")
         if "panicked at" in log:
-            raise AssertionError(f"the gateway panicked:\n{log[log.index('panicked at') - 200:][:4000]}")
+            raise AssertionError(f"the gateway panicked:\n{log[log.index('panicked at') - 200 :][:4000]}")
 
     @property
     def log(self) -> str:

@@ -1,11 +1,20 @@
 """One child process: started with a log file, ended by its pid."""
 
+import ctypes
 import os
 import signal
 import subprocess
 from pathlib import Path
 
 from .waiting import wait_for
+
+_PR_SET_PDEATHSIG = 1
+_libc = ctypes.CDLL(None)
+
+
+def _end_with_parent() -> None:
+    """Has the kernel end this process when the test runner is killed before it can clean up."""
+    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 class Process:
@@ -22,7 +31,8 @@ class Process:
                 stdout=out,
                 stderr=subprocess.STDOUT,
                 env={**os.environ, **(env or {})},
-                start_new_session=True,  # Ctrl-C reaches the test runner only; it then stops us
+                start_new_session=True,  # Ctrl-C reaches the test runner only, which then stops us
+                preexec_fn=_end_with_parent,
             )
 
     @property

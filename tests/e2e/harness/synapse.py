@@ -131,9 +131,7 @@ class Synapse:
 
 _LOGGING = {
     "version": 1,
-    "formatters": {
-        "line": {"format": "%(asctime)s %(name)s %(levelname)s %(request)s %(message)s"}
-    },
+    "formatters": {"line": {"format": "%(asctime)s %(name)s %(levelname)s %(request)s %(message)s"}},
     "handlers": {
         "stderr": {"class": "logging.StreamHandler", "formatter": "line", "stream": "ext://sys.stderr"}
     },

@@ -1,0 +1,50 @@
+"""Refusals that a browser cannot provoke: as readable as all others, and then the connection ends."""
+
+import json
+
+import pytest
+
+from harness.gateway import Gateway
+from wire import connect, read_answer
+
+HOST = b"Host: localhost\r\n"
+LOGIN = b"POST /_matrix/client/v3/login HTTP/1.1\r\n" + HOST
+REQUESTS = {
+    "length beside chunks": (
+        400,
+        LOGIN
+        + b"Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    ),
+    "two lengths": (
+        400,
+        LOGIN + b"Content-Length: 1\r\nContent-Length: 2\r\n\r\nab",
+    ),
+    "two hosts": (400, b"GET /_matrix/client/versions HTTP/1.1\r\n" + HOST + HOST + b"\r\n"),
+    "no host": (400, b"GET /_matrix/client/versions HTTP/1.1\r\n\r\n"),
+    "absolute form": (400, b"GET http://localhost/_matrix/client/versions HTTP/1.1\r\n" + HOST + b"\r\n"),
+    "worker proxy form": (
+        400,
+        b"GET matrix-federation://example.com/_matrix/key/v2/server HTTP/1.1\r\n" + HOST + b"\r\n",
+    ),
+    "hash in the target": (400, b"GET /_matrix/client/versions#x HTTP/1.1\r\n" + HOST + b"\r\n"),
+    "body that stops": (
+        408,
+        b"POST /_matrix/media/v3/upload HTTP/1.1\r\n" + HOST + b"Content-Length: 10\r\n\r\nabc",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", REQUESTS)
+def test_refusal_is_a_matrix_error_with_cors(broken: Gateway, case: str):
+    expected, request = REQUESTS[case]
+    with connect(broken) as connection:
+        connection.sendall(request)
+        status, headers, content = read_answer(connection)
+        assert status == expected, content
+        body = json.loads(content)
+        assert body["errcode"] == "M_UNKNOWN"
+        assert body["org.matrix.gateway.request_id"] == headers["x-request-id"]
+        assert headers["access-control-allow-origin"] == "*"
+        assert "x-request-id" in headers["access-control-expose-headers"].lower()
+        assert headers["connection"] == "close"
+        assert connection.recv(1) == b""
