@@ -1,11 +1,11 @@
 """The proxies under measurement: each one a row, a configuration in conf/ and a way to start it."""
 
 import dataclasses
-import getpass
 import grp
 import json
 import os
 import pathlib
+import pwd
 import re
 import subprocess
 
@@ -38,7 +38,15 @@ class Peer:
 
 NGINX = ("-c", "{config}", "-e", "{dir}/error.log")
 PEERS = (
-    Peer("gateway", "synapse-gateway", 21443, "gateway.yaml", "synapse-gateway", ("run", "-c", "{config}"), ("--version",)),
+    Peer(
+        "gateway",
+        "synapse-gateway",
+        21443,
+        "gateway.yaml",
+        "synapse-gateway",
+        ("run", "-c", "{config}"),
+        ("--version",),
+    ),
     Peer("nginx-doc", "nginx as documented", 21444, "nginx-doc.conf", "nginx", NGINX, ("-v",)),
     Peer("nginx-keepalive", "nginx keep-alive", 21445, "nginx-keepalive.conf", "nginx", NGINX, ("-v",)),
     Peer("haproxy", "HAProxy", 21446, "haproxy.cfg", "haproxy", ("-db", "-f", "{config}"), ("-v",)),
@@ -64,22 +72,18 @@ class Bench:
         self.servers = {}
         self.certificate = directory / "cert.pem"
         self.key = directory / "key.pem"
+        self.certificate_and_key = directory / "cert-and-key.pem"
         self.media = directory / "media.bin"
         self.small_body = small_body()
         self.proxy_cores, self.other_cores = processes.cores()
 
     def prepare(self):
-        # World-readable all along, because an nginx started by root gives its rights away.
         self.media.write_bytes(os.urandom(MEBIBYTE))
         command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
         command += ["-days", "30", "-subj", "/CN=example.test", "-addext", "subjectAltName=DNS:example.test"]
         command += ["-keyout", self.key, "-out", self.certificate]
         subprocess.run(command, check=True, capture_output=True)
-        both = self.certificate.read_text() + self.key.read_text()
-        self.both_path().write_text(both)
-
-    def both_path(self):
-        return self.directory / "cert-and-key.pem"
+        self.certificate_and_key.write_text(self.certificate.read_text() + self.key.read_text())
 
     def render(self, template, directory, port):
         values = {
@@ -90,10 +94,10 @@ class Bench:
             "SINK_PORT": SINK_PORT,
             "CERT": self.certificate,
             "KEY": self.key,
-            "CERT_AND_KEY": self.both_path(),
+            "CERT_AND_KEY": self.certificate_and_key,
             "MEDIA": self.media,
             "SMALL_BODY": self.small_body,
-            "USER": f"{getpass.getuser()} {grp.getgrgid(os.getegid()).gr_name}",
+            "USER": f"{pwd.getpwuid(os.geteuid()).pw_name} {grp.getgrgid(os.getegid()).gr_name}",
         }
         text = (HERE / "conf" / template).read_text()
         config = directory / template
@@ -112,10 +116,8 @@ class Bench:
         self.start("upstream", processes.find("nginx"), NGINX, "upstream.conf", UPSTREAM_PORT, self.other_cores)
 
     def start_peer(self, peer):
-        executable = peer.executable()
-        self.start(
-            peer.name, executable, peer.arguments, peer.template, peer.port, self.proxy_cores, peer.environment
-        )
+        program = peer.executable()
+        self.start(peer.name, program, peer.arguments, peer.template, peer.port, self.proxy_cores, peer.environment)
 
     def empty_logs(self):
         """Keeps the access logs, which grow by megabytes a second, from filling the disk."""

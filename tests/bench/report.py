@@ -43,14 +43,15 @@ def row(peer, bursts, by_peer):
 
 
 def markdown(rows):
-    widths = [max(len(line[column]) for line in rows) for column in range(len(rows[0]))]
-    lines = [
-        "| " + " | ".join(cell.rjust(width) if at else cell.ljust(width) for at, (cell, width) in enumerate(zip(line, widths)))
-        + " |"
-        for line in rows
-    ]
-    rule = "|" + "|".join("-" * (width + 1) + (":" if at else "-") for at, width in enumerate(widths)) + "|"
-    return "\n".join([lines[0], rule, *lines[1:]])
+    widths = [max(map(len, column)) for column in zip(*rows)]
+
+    def line(cells):
+        first, *numbers = zip(cells, widths)
+        padded = [first[0].ljust(first[1]), *(cell.rjust(width) for cell, width in numbers)]
+        return f"| {' | '.join(padded)} |"
+
+    rule = "|".join("-" * (width + 1) + (":" if at else "-") for at, width in enumerate(widths))
+    return "\n".join([line(rows[0]), f"|{rule}|", *map(line, rows[1:])])
 
 
 def tables(samples, scenarios, chosen):
@@ -92,33 +93,38 @@ def commit():
 
 
 def header(facts):
-    lines = [f"# Proxies side by side, {facts['date']}", ""]
-    lines += [f"* Machine: {facts['cpu']}, {facts['cores']} cores, Linux {facts['kernel']}."]
-    lines += [f"* Proxies: {', '.join(f'{name} {version}' for name, version in facts['versions'].items())}."]
-    lines += [f"* Commit {facts['commit']}. Load average of the machine before and after: {facts['load']}."]
-    lines += [
-        f"* {facts['rounds']} interleaved rounds, bursts of about {facts['seconds']} s; proxies on core {facts['proxy_cores']}, "
-        f"load generator and upstream on {facts['other_cores']}.",
-        "* CPU is the proxy's user and system time over all its processes. Medians; a ratio is the median of the ratios within "
-        "each round.",
+    proxy_cores, other_cores = (", ".join(map(str, facts[key])) for key in ("proxy_cores", "other_cores"))
+    versions = ", ".join(f"{name} {version}" for name, version in facts["versions"].items())
+    lines = [
+        f"# Proxies side by side, {facts['date']}",
+        "",
+        f"* Machine: {facts['cpu']}, {facts['cores']} cores, Linux {facts['kernel']}.",
+        f"* Proxies: {versions}.",
+        f"* Commit {facts['commit']}. Load average of the machine before and after: {facts['load']}.",
+        f"* {facts['rounds']} interleaved rounds, bursts of about {facts['seconds']} s; proxies on core {proxy_cores},",
+        f"  load generator and upstream on {other_cores}.",
+        "* CPU is the proxy's user and system time over all its processes. Medians; a ratio is the median of the",
+        "  ratios within each round. For 1 MiB the cost of a request is that of a megabyte.",
+        "* TLS 1.3 with AES-128-GCM, X25519 and an ECDSA P-256 certificate; every proxy writes an access log.",
         "* Requests/s and p99 are those of a closed loop whose load generator may be the slower side.",
-        *(f"* Failed: {fault}" for fault in facts["faults"]),
+        *(f"* Failed: {fault.splitlines()[0]}" for fault in facts["faults"]),
     ]
     return "\n".join(lines)
+
+
+def raw(burst):
+    return {"cpu_us": burst.cpu_us, "requests_per_s": burst.rate, "p99_ms": burst.p99_ms, "requests": burst.requests}
 
 
 def write(directory, name, facts, body, samples):
     directory.mkdir(parents=True, exist_ok=True)
     path = directory / f"{name}.md"
     path.write_text(f"{header(facts)}\n\n{body}\n")
-    raw = {
-        scenario: {
-            peer: [{"cpu_us": b.cpu_us, "requests_per_s": b.rate, "p99_ms": b.p99_ms, "requests": b.requests} for b in bursts]
-            for peer, bursts in by_peer.items()
-        }
+    numbers = {
+        scenario: {peer: [raw(burst) for burst in bursts] for peer, bursts in by_peer.items()}
         for scenario, by_peer in samples.items()
     }
-    path.with_suffix(".json").write_text(json.dumps({"facts": facts, "samples": raw}, indent=1) + "\n")
+    path.with_suffix(".json").write_text(json.dumps({"facts": facts, "samples": numbers}, indent=1) + "\n")
     return path
 
 

@@ -6,6 +6,7 @@ load generator is, and hardly on what else the machine does.
 """
 
 import argparse
+import fcntl
 import os
 import pathlib
 import shutil
@@ -29,11 +30,11 @@ def arguments():
     names = [scenario.name for scenario in scenarios.SCENARIOS]
     parser.add_argument("--rounds", type=int, help="rounds over all scenarios and peers (default 7)")
     parser.add_argument("--seconds", type=float, help="length of one burst (default 1.5)")
-    parser.add_argument("--quick", action="store_true", help="3 rounds of 0.3 s: proves that it works, measures roughly")
+    parser.add_argument("--quick", action="store_true", help="3 rounds of 0.3 s: shows that it works")
     parser.add_argument("--only", type=subset(names), metavar="SCENARIO,...", help=", ".join(names))
     peer_names = [peer.name for peer in peers.PEERS]
     parser.add_argument("--peers", type=subset(peer_names), metavar="PEER,...", help=", ".join(peer_names))
-    parser.add_argument("--keep", action="store_true", help=f"write the result to {RESULTS.relative_to(peers.REPOSITORY)}")
+    parser.add_argument("--keep", action="store_true", help="write the result to tests/bench/results, for git")
     options = parser.parse_args()
     options.rounds = options.rounds or (3 if options.quick else 7)
     options.seconds = options.seconds or (0.3 if options.quick else 1.5)
@@ -104,7 +105,7 @@ def bench_once(bench, options, faults):
     facts = {"date": report.today(), **report.machine(), "commit": report.commit()}
     facts["versions"] = {peer.title: peers.version_of(peer) for peer in options.peers}
     facts |= {"rounds": options.rounds, "seconds": options.seconds}
-    facts |= {"proxy_cores": str(bench.proxy_cores), "other_cores": str(bench.other_cores)}
+    facts |= {"proxy_cores": sorted(bench.proxy_cores), "other_cores": sorted(bench.other_cores)}
     load_before = load_average()
     bench.prepare()
     bench.start_upstream()
@@ -126,9 +127,15 @@ def main():
     faults = []
     # So that a plain kill ends the servers, too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    TARGET.mkdir(parents=True, exist_ok=True)
+    lock = open(TARGET / "lock", "w")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        sys.exit("bench: another run is under way")
     directory = TARGET / "run"
     shutil.rmtree(directory, ignore_errors=True)
-    directory.mkdir(parents=True)
+    directory.mkdir()
     bench = peers.Bench(directory)
     begun = time.monotonic()
     try:

@@ -35,13 +35,13 @@ class Scenario:
 
 
 SCENARIOS = (
-    Scenario("h1-small", "HTTP/1.1, 1 KiB JSON, kept-alive TLS", VERSIONS, "h1", 16, 1, 2000, 1024),
-    Scenario("h2-small", "HTTP/2, 1 KiB JSON", VERSIONS, "h2", 4, 8, 2000, 1024),
-    Scenario("h1-down", "HTTP/1.1, 1 MiB down", DOWNLOAD, "h1", 4, 1, 60, peers.MEBIBYTE),
-    Scenario("h2-down", "HTTP/2, 1 MiB down", DOWNLOAD, "h2", 4, 1, 60, peers.MEBIBYTE),
-    Scenario("h1-up", "HTTP/1.1, 1 MiB up", UPLOAD, "h1", 4, 1, 60, None, upload=True),
-    Scenario("h2-up", "HTTP/2, 1 MiB up", UPLOAD, "h2", 4, 1, 60, None, upload=True),
-    Scenario("tls-new", "new TLS 1.3 connection, one HTTP/1.1 request", VERSIONS, "tls", 4, 1, 200, 1024),
+    Scenario("h1-small", "HTTP/1.1, 1 KiB JSON, kept-alive TLS", VERSIONS, "h1", 16, 1, 4000, 1024),
+    Scenario("h2-small", "HTTP/2, 1 KiB JSON", VERSIONS, "h2", 4, 8, 4000, 1024),
+    Scenario("h1-down", "HTTP/1.1, 1 MiB down", DOWNLOAD, "h1", 4, 1, 200, peers.MEBIBYTE),
+    Scenario("h2-down", "HTTP/2, 1 MiB down", DOWNLOAD, "h2", 4, 1, 200, peers.MEBIBYTE),
+    Scenario("h1-up", "HTTP/1.1, 1 MiB up", UPLOAD, "h1", 4, 1, 200, None, upload=True),
+    Scenario("h2-up", "HTTP/2, 1 MiB up", UPLOAD, "h2", 4, 1, 200, None, upload=True),
+    Scenario("tls-new", "new TLS 1.3 connection, one HTTP/1.1 request", VERSIONS, "tls", 4, 1, 400, 1024),
 )
 
 

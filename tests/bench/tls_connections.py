@@ -1,6 +1,7 @@
 """Load generator for new TLS connections: each one a full TLS 1.3 handshake and one HTTP/1.1 request.
 
-h2load cannot do this: its clients connect once. wrk can, but resumes sessions and leaves the handshake out of its latency.
+h2load cannot do this: its clients connect once. wrk can, but resumes sessions and leaves the handshake out of its
+latency.
 Prints one JSON object. Run by scenarios.py, as a process of its own.
 """
 
@@ -56,7 +57,8 @@ def main(port, path, count, workers):
     start, results = multiprocessing.Barrier(workers + 1), multiprocessing.Queue()
     shares = [count // workers + (number < count % workers) for number in range(workers)]
     children = [
-        multiprocessing.Process(target=worker, args=(port, path, share, start, results), daemon=True) for share in shares
+        multiprocessing.Process(target=worker, args=(port, path, share, start, results), daemon=True)
+        for share in shares
     ]
     for child in children:
         child.start()
