@@ -28,5 +28,5 @@ cat tests/demo/requirements.txt "$requirements" | grep '==' | sort -u | sed 's/^
 [ -x $venv/bin/python ] || "$python" -m venv $venv
 $venv/bin/python -m pip install --disable-pip-version-check --progress-bar off \
     --requirement "$requirements" --constraint $constraints |
-    sed -n --unbuffered 's/^\(Collecting [^ ]*\|Installing\|Successfully\).*/  \1/p'
+    sed -n --unbuffered 's/^Collecting \([[:alnum:]_.-]*\).*/  fetching \1/p; s/^Installing .*/  installing all of these/p'
 touch "$stamp"
