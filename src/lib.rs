@@ -5,6 +5,7 @@ pub mod headers;
 pub mod inbound;
 pub mod limits;
 pub mod matrix;
+pub mod observe;
 pub mod problem;
 pub mod quantity;
 pub mod reply;
