@@ -1,6 +1,8 @@
 #![doc = include_str!("ARCHITECTURE.md")]
 
 pub mod class;
+#[cfg(feature = "edge")]
+pub mod edge;
 pub mod headers;
 pub mod inbound;
 pub mod limits;

@@ -1,0 +1,3 @@
+//! All that awaits, opens files and sockets, reads clocks or draws randomness.
+
+pub mod metrics;
