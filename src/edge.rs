@@ -1,3 +1,5 @@
 //! All that awaits, opens files and sockets, reads clocks or draws randomness.
 
+pub mod access_log;
+pub mod journal;
 pub mod metrics;
