@@ -4,6 +4,7 @@ import threading
 import time
 from urllib.parse import quote
 
+import httpx
 import pytest
 
 from client import Account, log_in, send, texts
@@ -119,6 +120,35 @@ class LongPoll(threading.Thread):
 
     def run(self) -> None:
         self.answer = self.account.sync(self.since, timeout_ms=30000)
+
+
+def test_synapse_notices_that_a_client_left_its_long_poll(world: World, protocol: str):
+    """Otherwise it works on for a client that is gone, for as long as the poll lasts."""
+    account = world.new_account(http2=protocol == "HTTP/2")
+    since = account.sync()["next_batch"]
+    lost = "Connection from client lost before response was sent"
+    before = world.synapse.log.count(lost)
+    with pytest.raises(httpx.ReadTimeout):
+        target = f"/_matrix/client/v3/sync?timeout=30000&since={quote(since, safe='')}"
+        account.send("GET", target, timeout=httpx.Timeout(10, read=1))
+    account.http.close()
+    wait_for("Synapse to notice", lambda: world.synapse.log.count(lost) > before, 10)
+
+
+def test_tokens_stay_out_of_the_log(world: World, protocol: str):
+    account = world.new_account(http2=protocol == "HTTP/2")
+    in_header = account.send("GET", "/_matrix/client/v3/account/whoami")
+    in_query = send(
+        account.http,
+        "GET",
+        world.gateway.url,
+        f"/_matrix/client/v3/account/whoami?access_token={account.token}",
+    )
+    assert in_query.status_code == 200, in_query.text
+    for answer in (in_header, in_query):
+        request_id = answer.headers["x-request-id"]
+        wait_for("the line of the request", lambda wanted=request_id: wanted in world.gateway.log, 10)
+    assert account.token not in world.gateway.log
 
 
 def test_well_known_documents(world: World):

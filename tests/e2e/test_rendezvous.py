@@ -7,6 +7,7 @@ import httpx
 import pytest
 
 from client import send
+from harness.waiting import wait_for
 from world import World
 
 CREATE = "/_synapse/client/org.matrix.msc3886/rendezvous"
@@ -160,6 +161,13 @@ def test_path_of_the_client_api_leads_to_a_session(world: World, protocol: str):
         target = CLIENT_API
     read = send(http, "GET", world.gateway.url, f"{target}/{answer.headers['location']}")
     assert (read.status_code, read.content) == (200, b"{}")
+
+
+def test_session_ids_stay_out_of_the_log(world: World, session: Session):
+    """Whoever knows the id can read and write the session."""
+    request_id = session.ask("GET").headers["x-request-id"]
+    wait_for("the line of the request", lambda: request_id in world.gateway.log, 10)
+    assert session.created.headers["location"] not in world.gateway.log
 
 
 def test_session_outlives_a_change_of_listener(world: World):
