@@ -10,6 +10,7 @@ pub mod matrix;
 pub mod observe;
 pub mod problem;
 pub mod quantity;
+pub mod rendezvous;
 pub mod reply;
 pub mod routing;
 pub mod upstream;

@@ -1,0 +1,61 @@
+//! What the rendezvous endpoints refuse.
+
+use std::time::Duration;
+
+use http::StatusCode;
+
+use super::session::Stamp;
+use crate::matrix::{Cause, ErrCode, MatrixError};
+
+/// Why nothing was done.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// The methods that there are instead.
+    #[error("Unrecognized request")]
+    Method(&'static str),
+    /// A payload over `max_bytes`.
+    #[error("The payload is larger than the limit of {0} bytes")]
+    TooLarge(u64),
+    /// A browser would show the payload as a page of the homeserver.
+    #[error("Rendezvous sessions are read by applications, not opened as pages")]
+    Navigation,
+    /// Not an id, never opened, expired or ended; nobody can tell which.
+    #[error("There is no such rendezvous session")]
+    Absent,
+    /// Somebody else has written meanwhile; the session as it is now.
+    #[error("The rendezvous session has been written to meanwhile")]
+    Stale(Stamp),
+    /// As many sessions as there may be.
+    #[error("There are too many rendezvous sessions")]
+    Full {
+        /// When the next one ends.
+        retry_after: Duration,
+    },
+    /// The randomness that ids are made of repeats itself.
+    #[error("The rendezvous session could not be opened")]
+    Taken,
+}
+
+impl From<&Refusal> for MatrixError {
+    fn from(refusal: &Refusal) -> Self {
+        let (status, errcode, cause) = match refusal {
+            Refusal::Method(_) => (StatusCode::METHOD_NOT_ALLOWED, ErrCode::Unrecognized, Cause::MethodNotAllowed),
+            Refusal::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, ErrCode::TooLarge, Cause::BodyTooLarge),
+            Refusal::Navigation => (StatusCode::FORBIDDEN, ErrCode::Forbidden, Cause::NavigationDenied),
+            Refusal::Absent => (StatusCode::NOT_FOUND, ErrCode::NotFound, Cause::SessionNotFound),
+            Refusal::Stale(_) => (StatusCode::PRECONDITION_FAILED, ErrCode::ConcurrentWrite, Cause::SessionConflict),
+            Refusal::Full { .. } => (StatusCode::TOO_MANY_REQUESTS, ErrCode::LimitExceeded, Cause::Overloaded),
+            Refusal::Taken => (StatusCode::INTERNAL_SERVER_ERROR, ErrCode::Unknown, Cause::Internal),
+        };
+        let error = Self::new(status, errcode, cause, refusal.to_string());
+        match refusal {
+            Refusal::Full { retry_after } => error.retry_after(*retry_after),
+            Refusal::Method(_)
+            | Refusal::TooLarge(_)
+            | Refusal::Navigation
+            | Refusal::Absent
+            | Refusal::Stale(_)
+            | Refusal::Taken => error,
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! The life of a session: opened with a payload, read and replaced for a fixed time, then gone.
+
+use std::fmt;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use http::HeaderValue;
+
+use super::{Protocol, Refusal, Revision, Revisions};
+
+/// A point in time in whole milliseconds, not after the year 9999, which is as far as HTTP dates go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Timestamp(u64);
+
+/// What a session holds.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Content {
+    payload: Bytes,
+    media_type: HeaderValue,
+}
+
+/// What changes about a session with each write, and its end, which does not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    /// The present state.
+    pub revision: Revision,
+    /// When this state was written.
+    pub modified: Timestamp,
+    /// When the session ends: its creation plus the lifetime. Writes do not extend it.
+    pub expires: Timestamp,
+}
+
+/// A session of one protocol.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Session {
+    protocol: Protocol,
+    stamp: Stamp,
+    content: Content,
+}
+
+/// A conditional replacement of a session's content.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Write {
+    /// Whose session.
+    pub protocol: Protocol,
+    /// What the writer believes to replace.
+    pub expected: Revisions,
+    /// What to put in its place.
+    pub content: Content,
+    /// The revision after the write; never used before.
+    pub revision: Revision,
+}
+
+impl Timestamp {
+    const MAX: u64 = 253_402_300_799_999;
+
+    /// This point, or the last one there is, that much later.
+    #[must_use]
+    pub fn after(self, wait: Duration) -> Self {
+        let millis = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+        Self(self.0.saturating_add(millis).min(Self::MAX))
+    }
+
+    /// How long it is from here to `later`; zero if that has passed.
+    #[must_use]
+    pub fn until(self, later: Self) -> Duration {
+        Duration::from_millis(later.0.saturating_sub(self.0))
+    }
+}
+
+impl From<SystemTime> for Timestamp {
+    /// A clock before 1970 reads as 1970.
+    fn from(time: SystemTime) -> Self {
+        Self(0).after(time.duration_since(UNIX_EPOCH).unwrap_or_default())
+    }
+}
+
+impl From<Timestamp> for SystemTime {
+    fn from(time: Timestamp) -> Self {
+        UNIX_EPOCH + Duration::from_millis(time.0)
+    }
+}
+
+impl Content {
+    /// Copies the payload: a slice of the buffer that it was received in would keep the whole buffer in memory.
+    #[must_use]
+    pub fn new(payload: &[u8], media_type: HeaderValue) -> Self {
+        Self { payload: Bytes::copy_from_slice(payload), media_type }
+    }
+
+    /// The bytes that one device left for the other.
+    #[must_use]
+    pub const fn payload(&self) -> &Bytes {
+        &self.payload
+    }
+
+    /// Their type.
+    #[must_use]
+    pub const fn media_type(&self) -> &HeaderValue {
+        &self.media_type
+    }
+}
+
+impl fmt::Debug for Content {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Content({} bytes of {:?})", self.payload.len(), self.media_type)
+    }
+}
+
+impl Session {
+    /// Opens a session that ends `ttl` from now.
+    #[must_use]
+    pub fn open(protocol: Protocol, content: Content, revision: Revision, now: Timestamp, ttl: Duration) -> Self {
+        Self { protocol, stamp: Stamp { revision, modified: now, expires: now.after(ttl) }, content }
+    }
+
+    /// Its present state.
+    #[must_use]
+    pub const fn stamp(&self) -> Stamp {
+        self.stamp
+    }
+
+    /// What it holds.
+    #[must_use]
+    pub const fn content(&self) -> &Content {
+        &self.content
+    }
+
+    /// Whether it exists for that protocol at that time: expired is absent, swept or not.
+    #[must_use]
+    pub fn is_visible(&self, protocol: Protocol, now: Timestamp) -> bool {
+        self.protocol == protocol && now < self.stamp.expires
+    }
+
+    /// Replaces the content and the revision, or neither.
+    ///
+    /// The caller sees to it that nobody else writes between the comparison and the replacement.
+    pub fn write(&mut self, write: Write, now: Timestamp) -> Result<Stamp, Refusal> {
+        if !self.is_visible(write.protocol, now) {
+            return Err(Refusal::Absent);
+        }
+        if !write.expected.include(self.stamp.revision) {
+            return Err(Refusal::Stale(self.stamp));
+        }
+        self.content = write.content;
+        self.stamp.revision = write.revision;
+        self.stamp.modified = now;
+        Ok(self.stamp)
+    }
+}

@@ -1,0 +1,488 @@
+use std::time::{Duration, SystemTime};
+
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, ETAG, EXPIRES, LAST_MODIFIED, LOCATION, RETRY_AFTER};
+use http::{HeaderName, Request as HttpRequest, StatusCode};
+use proptest::prelude::*;
+
+use super::capacity::Occupancy;
+use super::session::{Content, Timestamp, Write};
+use super::*;
+use crate::inbound::{Arrival, HeadBounds, Scheme, Serve};
+use crate::problem::Problems;
+use crate::quantity::Span;
+use crate::reply::{Body, CorsKind};
+
+const PREFIX: &str = "/_synapse/client/org.matrix.msc3886/rendezvous";
+const CLIENT: &str = "/_matrix/client/unstable/org.matrix.msc3886/rendezvous";
+const ID: &str = "0123456789abcdef0123456789abcdef";
+
+fn build(change: impl FnOnce(&mut RendezvousSection)) -> Rendezvous {
+    let mut section = RendezvousSection { enabled: true, ..RendezvousSection::default() };
+    change(&mut section);
+    section.build(&mut Problems::default()).unwrap()
+}
+
+fn claim(rendezvous: &Rendezvous, method: &str, path: &str, headers: &[(&str, &str)]) -> Option<Claim> {
+    let mut request = HttpRequest::builder().method(method).uri("/").header("host", "matrix.example.com");
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let (parts, ()) = request.body(()).unwrap().into_parts();
+    let arrival = Arrival {
+        listener: "[::]:443".to_owned(),
+        scheme: Scheme::Https,
+        serve: Serve::ALL,
+        port: Some(443),
+        peer: None,
+        trusted: false,
+        redirect_https: None,
+        acme_webroot: None,
+    };
+    let bounds = HeadBounds { target: 8192, head: 65536, fields: 100 };
+    rendezvous.claims(&Inbound::read(&parts, path.as_bytes(), &arrival, &bounds).unwrap())
+}
+
+fn operation(method: &str, path: &str, headers: &[(&str, &str)]) -> Operation {
+    let claimed = claim(&build(|_| ()), method, path, headers);
+    let Some(Claim::Exchange(request)) = claimed else { panic!("{method} {path}: {claimed:?}") };
+    request.operation
+}
+
+fn reply(method: &str, path: &str, headers: &[(&str, &str)]) -> Reply {
+    let claimed = claim(&build(|_| ()), method, path, headers);
+    let Some(Claim::Reply(reply)) = claimed else { panic!("{method} {path}: {claimed:?}") };
+    *reply
+}
+
+fn field(reply: &Reply, name: impl AsRef<str>) -> Option<&str> {
+    let mut values = reply.headers.iter().filter(|(known, _)| known.as_str() == name.as_ref());
+    let value = values.next().map(|(_, value)| value.to_str().unwrap());
+    assert!(values.next().is_none(), "{} stands twice", name.as_ref());
+    value
+}
+
+fn errcode(reply: &Reply) -> &'static str {
+    let Body::Error(error) = &reply.body else { panic!("{reply:?}") };
+    error.errcode.as_str()
+}
+
+fn id() -> SessionId {
+    SessionId::parse(ID).unwrap()
+}
+
+fn revision(number: u128) -> Revision {
+    Revision::new(uuid::Uuid::from_u128(number))
+}
+
+fn at(seconds: u64) -> Timestamp {
+    (SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)).into()
+}
+
+fn session(payload: &[u8]) -> Session {
+    let content = Content::new(payload, HeaderValue::from_static("application/json"));
+    Session::open(Protocol::Msc3886, content, revision(1), at(1000), Duration::from_mins(1))
+}
+
+#[test]
+fn sessions_are_created_at_the_prefix_and_at_the_path_that_clients_expect() {
+    let created = Operation::Create { media_type: HeaderValue::from_static("application/octet-stream") };
+    for endpoint in [PREFIX, CLIENT] {
+        assert_eq!(operation("POST", endpoint, &[]), created);
+        assert_eq!(operation("POST", &format!("{endpoint}/"), &[]), created);
+        assert_eq!(operation("POST", &format!("{endpoint}?a=b"), &[]), created);
+    }
+}
+
+#[test]
+fn a_session_answers_however_a_client_joins_its_id_to_the_endpoint() {
+    let read = Operation::Read { id: id(), known: Revisions::OneOf(Vec::new()) };
+    for endpoint in [PREFIX, CLIENT] {
+        assert_eq!(operation("GET", &format!("{endpoint}/{ID}"), &[]), read, "appended");
+        assert_eq!(operation("GET", &format!("{endpoint}//{ID}"), &[]), read, "appended to a trailing slash");
+        let directory = endpoint.strip_suffix("rendezvous").unwrap();
+        assert_eq!(operation("GET", &format!("{directory}{ID}"), &[]), read, "resolved as in RFC 3986");
+    }
+}
+
+#[test]
+fn nothing_below_the_endpoints_reaches_synapse() {
+    for endpoint in [PREFIX, CLIENT] {
+        for rest in ["/x", "/01ARZ3NDEKTSV4RRFFQ69G5FAV", "///", "/..", &format!("/{ID}/"), &format!("/{ID}/x")] {
+            for method in ["GET", "POST", "PUT", "DELETE", "PATCH"] {
+                let reply = reply(method, &format!("{endpoint}{rest}"), &[]);
+                assert_eq!((reply.status, errcode(&reply)), (StatusCode::NOT_FOUND, "M_NOT_FOUND"), "{method} {rest}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_session_has_one_spelling() {
+    let foreign = [ID.to_uppercase(), format!("{{{ID}}}"), ID.replacen('0', "%30", 1), format!("0{ID}")];
+    for spelling in foreign.iter().map(String::as_str).chain(["01234567-89ab-cdef-0123-456789abcdef", ""]) {
+        assert_eq!(SessionId::parse(spelling), None, "{spelling}");
+    }
+    assert_eq!(id().reveal(), ID);
+}
+
+#[test]
+fn other_paths_are_not_ours() {
+    let rendezvous = build(|_| ());
+    for path in [
+        "/",
+        "/_matrix/client/v3/login",
+        "/_synapse/client/rendezvous",
+        "/_synapse/client/org.matrix.msc3886/rendezvousx",
+        "/_synapse/client/org.matrix.msc3886/other",
+        "/_matrix/client/unstable/org.matrix.msc4108/rendezvous",
+    ] {
+        assert_eq!(claim(&rendezvous, "GET", path, &[]), None, "{path}");
+    }
+    let disabled = build(|section| section.enabled = false);
+    assert_eq!(claim(&disabled, "POST", PREFIX, &[]), None);
+    assert_eq!(disabled.worst_case_memory(), Size(0));
+}
+
+#[test]
+fn a_wrong_method_is_told_the_right_ones() {
+    let check = |method: &str, path: &str, allowed: &str| {
+        let reply = reply(method, path, &[]);
+        assert_eq!((reply.status, errcode(&reply)), (StatusCode::METHOD_NOT_ALLOWED, "M_UNRECOGNIZED"));
+        assert_eq!(field(&reply, ALLOW), Some(allowed));
+    };
+    for method in ["GET", "HEAD", "PUT", "DELETE", "PATCH", "BREW"] {
+        check(method, CLIENT, "POST, OPTIONS");
+    }
+    for method in ["POST", "PATCH", "BREW"] {
+        check(method, &format!("{PREFIX}/{ID}"), "GET, HEAD, PUT, DELETE, OPTIONS");
+    }
+}
+
+#[test]
+fn preflights_are_claimed_for_every_path_that_is_ours() {
+    for path in [PREFIX.to_owned(), format!("{PREFIX}/{ID}"), format!("{CLIENT}/x")] {
+        assert_eq!(claim(&build(|_| ()), "OPTIONS", &path, &[]), Some(Claim::Preflight), "{path}");
+    }
+}
+
+#[test]
+fn a_declared_length_over_the_limit_is_refused_before_anything_else() {
+    for (method, path) in
+        [("POST", CLIENT.to_owned()), ("PUT", format!("{CLIENT}/{ID}")), ("PUT", format!("{CLIENT}/x"))]
+    {
+        let reply = reply(method, &path, &[("content-length", "4097")]);
+        assert_eq!((reply.status, errcode(&reply)), (StatusCode::PAYLOAD_TOO_LARGE, "M_TOO_LARGE"), "{path}");
+    }
+    operation("POST", CLIENT, &[("content-length", "4096")]);
+}
+
+#[test]
+fn a_session_is_not_a_page() {
+    let session = format!("{CLIENT}/{ID}");
+    for (name, value) in [
+        ("sec-fetch-dest", "document"),
+        ("sec-fetch-dest", "iframe"),
+        ("sec-fetch-dest", ""),
+        ("sec-fetch-mode", "navigate"),
+        ("sec-fetch-user", "?1"),
+        ("sec-fetch-site", "none"),
+    ] {
+        for method in ["GET", "HEAD"] {
+            let reply = reply(method, &session, &[(name, value)]);
+            assert_eq!((reply.status, errcode(&reply)), (StatusCode::FORBIDDEN, "M_FORBIDDEN"), "{name}: {value}");
+        }
+        operation("PUT", &session, &[(name, value)]);
+        operation("DELETE", &session, &[(name, value)]);
+        operation("POST", CLIENT, &[(name, value)]);
+    }
+    let script = [("sec-fetch-dest", "empty"), ("sec-fetch-mode", "cors"), ("sec-fetch-site", "cross-site")];
+    operation("GET", &session, &script);
+    let smuggled = [("sec-fetch-dest", "empty"), ("sec-fetch-dest", "document")];
+    assert_eq!(reply("GET", &session, &smuggled).status, StatusCode::FORBIDDEN);
+}
+
+#[test]
+fn a_media_type_is_kept_without_additions() {
+    let check = |sent: &str, kept: &str| {
+        let created = operation("POST", CLIENT, &[("content-type", sent)]);
+        assert_eq!(created, Operation::Create { media_type: HeaderValue::from_str(kept).unwrap() }, "{sent}");
+    };
+    check("application/json", "application/json");
+    check("text/plain", "text/plain");
+    check("Text/Plain; Charset=UTF-8", "text/plain; charset=utf-8");
+    check("", "application/octet-stream");
+    check("json", "application/octet-stream");
+    check(&format!("text/{}", "x".repeat(100)), "application/octet-stream");
+}
+
+#[test]
+fn a_write_without_a_condition_replaces_whatever_is_there() {
+    let written = |headers: &[(&str, &str)]| {
+        let operation = operation("PUT", &format!("{CLIENT}/{ID}"), headers);
+        let Operation::Write { expected, .. } = operation else { panic!("{operation:?}") };
+        expected
+    };
+    let tag = format!("\"{}\"", revision(0xab));
+    let none = Revisions::OneOf(Vec::new());
+    let one = Revisions::OneOf(vec![revision(0xab)]);
+    let check = |value: &str, expected: &Revisions| assert_eq!(written(&[("if-match", value)]), *expected, "{value}");
+    assert_eq!(written(&[]), Revisions::Any);
+    check("*", &Revisions::Any);
+    check(&tag, &one);
+    check(&format!(" {tag} "), &one);
+    check(&format!("\"x\", {tag}"), &one);
+    check(&format!("\"a,b\" ,{tag},\"c\""), &one);
+    check(&format!("W/{tag}"), &none);
+    check(tag.trim_matches('"'), &none);
+    check(&tag.to_uppercase(), &none);
+    check("", &none);
+    check("\"", &none);
+    check("\"*\"", &none);
+    assert_eq!(written(&[("if-match", "\"x\""), ("if-match", &tag)]), one, "repeated");
+}
+
+#[test]
+fn a_reader_compares_weakly() {
+    let known = |headers: &[(&str, &str)]| {
+        let operation = operation("GET", &format!("{CLIENT}/{ID}"), headers);
+        let Operation::Read { known, .. } = operation else { panic!("{operation:?}") };
+        known
+    };
+    let tag = format!("\"{}\"", revision(1));
+    let one = Revisions::OneOf(vec![revision(1)]);
+    assert_eq!(known(&[]), Revisions::OneOf(Vec::new()));
+    assert_eq!(known(&[("if-none-match", &tag)]), one);
+    assert_eq!(known(&[("if-none-match", &format!("W/{tag}"))]), one);
+    assert_eq!(known(&[("if-none-match", &format!("\"x\", W/{tag}"))]), one);
+    assert_eq!(known(&[("if-none-match", "*")]), Revisions::Any);
+    assert_eq!(known(&[("if-none-match", "garbage")]), Revisions::OneOf(Vec::new()));
+}
+
+#[test]
+fn the_client_path_redirects_creation_alone_and_only_on_demand() {
+    let rendezvous = build(|section| section.redirect_unstable = true);
+    let Some(Claim::Reply(reply)) = claim(&rendezvous, "POST", CLIENT, &[("content-length", "100000")]) else {
+        panic!("not redirected");
+    };
+    assert_eq!((reply.status, field(&reply, LOCATION)), (StatusCode::TEMPORARY_REDIRECT, Some(PREFIX)));
+    assert_eq!((reply.cors, &reply.body), (CorsKind::Rendezvous, &Body::Empty));
+    for (method, path) in
+        [("POST", PREFIX.to_owned()), ("GET", format!("{CLIENT}/{ID}")), ("PUT", format!("{PREFIX}/{ID}"))]
+    {
+        assert!(matches!(claim(&rendezvous, method, &path, &[]), Some(Claim::Exchange(_))), "{method} {path}");
+    }
+    assert_eq!(claim(&rendezvous, "OPTIONS", CLIENT, &[]), Some(Claim::Preflight));
+}
+
+fn answer(outcome: Result<Done, Refusal>) -> Reply {
+    let limits = Limits { ttl: Duration::from_mins(1), max_bytes: 4096, max_entries: 2 };
+    Request { protocol: Protocol::Msc3886, limits, operation: Operation::Remove { id: id() } }.answer(outcome)
+}
+
+#[test]
+fn each_outcome_has_its_status_and_its_fields() {
+    const STAMP: [HeaderName; 3] = [ETAG, EXPIRES, LAST_MODIFIED];
+    let stamp = session(b"").stamp();
+    let full = Refusal::Full { retry_after: Duration::from_millis(1500) };
+    let check = |outcome: Result<Done, Refusal>, status: u16, stamped: bool, media_type: Option<&str>| {
+        let reply = answer(outcome);
+        assert_eq!(reply.status.as_u16(), status);
+        assert_eq!(STAMP.iter().filter(|name| field(&reply, name).is_some()).count(), if stamped { 3 } else { 0 });
+        assert_eq!(field(&reply, CONTENT_TYPE), media_type, "{status}");
+        assert_eq!(field(&reply, CACHE_CONTROL), Some("no-store, no-transform"), "{status}");
+        assert_eq!(field(&reply, "pragma"), Some("no-cache"));
+        assert_eq!(field(&reply, "x-max-bytes"), Some("4096"), "{status}");
+        assert_eq!(field(&reply, "x-content-type-options"), Some("nosniff"));
+        let policy = "sandbox; default-src 'none'; frame-ancestors 'none'";
+        assert_eq!(field(&reply, "content-security-policy"), Some(policy));
+        assert_eq!(field(&reply, "cross-origin-resource-policy"), Some("cross-origin"));
+        assert_eq!(field(&reply, "referrer-policy"), Some("no-referrer"));
+        assert_eq!(reply.cors, CorsKind::Rendezvous);
+        assert_eq!(matches!(reply.body, Body::Error(_)), status >= 400);
+        reply
+    };
+    let json = Some("application/json");
+    let created = check(Ok(Done::Created(id(), stamp)), 201, true, Some("text/plain"));
+    assert_eq!(field(&created, LOCATION), Some(ID), "a bare id");
+    let found = check(Ok(Done::Found(session(b"{}"))), 200, true, json);
+    assert_eq!(found.body, Body::Full("{}".into()));
+    check(Ok(Done::Unchanged(stamp)), 304, true, None);
+    check(Ok(Done::Written(stamp)), 202, true, Some("text/plain"));
+    check(Ok(Done::Removed), 204, false, None);
+    check(Err(Refusal::Navigation), 403, false, json);
+    check(Err(Refusal::Absent), 404, false, json);
+    check(Err(Refusal::Method("POST")), 405, false, json);
+    let stale = check(Err(Refusal::Stale(stamp)), 412, true, json);
+    assert_eq!(errcode(&stale), "M_CONCURRENT_WRITE");
+    check(Err(Refusal::TooLarge(4096)), 413, false, json);
+    let refused = check(Err(full), 429, false, json);
+    assert_eq!((errcode(&refused), field(&refused, RETRY_AFTER)), ("M_LIMIT_EXCEEDED", Some("2")));
+    check(Err(Refusal::Taken), 500, false, json);
+}
+
+#[test]
+fn the_stamp_is_written_as_a_strong_tag_and_two_dates() {
+    let mut session = session(b"");
+    let write = Write {
+        protocol: Protocol::Msc3886,
+        expected: Revisions::Any,
+        content: session.content().clone(),
+        revision: revision(0xab),
+    };
+    let written = answer(session.write(write, at(1030)).map(Done::Written));
+    assert_eq!(field(&written, ETAG), Some("\"000000000000000000000000000000ab\""));
+    assert_eq!(field(&written, LAST_MODIFIED), Some("Thu, 01 Jan 1970 00:17:10 GMT"));
+    assert_eq!(field(&written, EXPIRES), Some("Thu, 01 Jan 1970 00:17:40 GMT"), "not extended by the write");
+}
+
+#[test]
+fn ids_and_payloads_show_in_no_debug_output() {
+    let request = Request {
+        protocol: Protocol::Msc3886,
+        limits: Limits { ttl: Duration::ZERO, max_bytes: 1, max_entries: 1 },
+        operation: Operation::Remove { id: id() },
+    };
+    let shown = format!("{request:?} {:?}", session(b"secret"));
+    assert!(!shown.contains(ID) && !shown.contains("secret"), "{shown}");
+}
+
+#[test]
+fn a_clock_at_the_ends_of_time_is_still_a_date() {
+    let stamp = |time: SystemTime| {
+        let content = Content::new(b"", HeaderValue::from_static("text/plain"));
+        Session::open(Protocol::Msc3886, content, revision(1), time.into(), Duration::from_hours(1)).stamp()
+    };
+    let ancient = answer(Ok(Done::Unchanged(stamp(SystemTime::UNIX_EPOCH - Duration::from_secs(1)))));
+    assert_eq!(field(&ancient, LAST_MODIFIED), Some("Thu, 01 Jan 1970 00:00:00 GMT"));
+    let remote = answer(Ok(Done::Unchanged(stamp(SystemTime::UNIX_EPOCH + Duration::from_secs(1 << 40)))));
+    assert_eq!(field(&remote, EXPIRES), Some("Fri, 31 Dec 9999 23:59:59 GMT"));
+}
+
+fn problems(change: impl FnOnce(&mut RendezvousSection)) -> Vec<String> {
+    let mut section = RendezvousSection::default();
+    change(&mut section);
+    let mut problems = Problems::default();
+    let built = section.build(&mut problems);
+    assert_eq!(built.is_none(), problems.has_errors());
+    problems.as_slice().iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn the_defaults_are_those_of_the_module_and_have_no_problem() {
+    assert_eq!(problems(|_| ()), [""; 0]);
+    assert_eq!(build(|_| ()).worst_case_memory(), Size(10_000 * (4096 + 128 + 640)));
+}
+
+#[test]
+fn each_value_out_of_bounds_is_reported_at_its_key() {
+    let check = |change: fn(&mut RendezvousSection), start: &str| {
+        let found = problems(change);
+        assert!(found.len() == 1 && found[0].starts_with(start), "{found:?} is not {start}");
+    };
+    check(|section| section.ttl = Span(Duration::ZERO), "error: rendezvous.ttl: 0s is not");
+    check(|section| section.ttl = Span(Duration::from_secs(3601)), "error: rendezvous.ttl: 1h 1s is not");
+    check(|section| section.ttl = Span(Duration::from_millis(500)), "warning: rendezvous.ttl: sessions end 500ms");
+    check(|section| section.max_bytes = Size(0), "error: rendezvous.max_bytes: 0 is not");
+    check(|section| section.max_bytes = Size((1 << 20) + 1), "error: rendezvous.max_bytes: 1048577 is not");
+    check(|section| section.max_entries = 0, "error: rendezvous.max_entries: 0 is not");
+    check(|section| section.max_entries = 1_000_001, "error: rendezvous.max_entries: 1000001 is not");
+    let redirect_to_itself = |section: &mut RendezvousSection| {
+        section.prefix = format!("{CLIENT}/");
+        section.redirect_unstable = true;
+    };
+    check(redirect_to_itself, "error: rendezvous.redirect_unstable: ");
+    let several = |section: &mut RendezvousSection| {
+        section.prefix = String::new();
+        section.max_bytes = Size(0);
+        section.max_entries = 0;
+    };
+    assert_eq!(problems(several).len(), 3);
+}
+
+#[test]
+fn a_prefix_is_a_plain_path_of_its_own() {
+    for prefix in [
+        "",
+        "rendezvous",
+        "https://x/y",
+        "/a b",
+        "/a%20b",
+        "/a//b",
+        "/a/../b",
+        "/é",
+        "/a?b",
+        "//",
+        "/",
+        "/_matrix",
+        "/_matrix/client/",
+        "/_synapse/client",
+        "/.well-known",
+        &format!("/{}", "x".repeat(200)),
+    ] {
+        let found = problems(|section| prefix.clone_into(&mut section.prefix));
+        assert!(found.len() == 1 && found[0].starts_with("error: rendezvous.prefix: "), "{prefix}: {found:?}");
+    }
+    let rendezvous = build(|section| section.prefix = "/rz/".to_owned());
+    for path in ["/rz", "/rz/", &format!("/rz/{ID}")] {
+        assert!(claim(&rendezvous, "OPTIONS", path, &[]).is_some(), "{path}");
+    }
+    for path in ["/", &format!("/{ID}")] {
+        assert_eq!(claim(&rendezvous, "OPTIONS", path, &[]), None, "{path}");
+    }
+    assert_eq!(rendezvous.secret_paths(), ["/rz"]);
+    let nested = build(|section| section.prefix = "/a/rz".to_owned());
+    assert_eq!(nested.secret_paths(), ["/a/rz", "/a/"]);
+}
+
+proptest! {
+    #[test]
+    fn no_path_and_no_header_does_harm(
+        path in "/[!-\"$-~é]{0,80}",
+        method in "GET|PUT|POST|DELETE|OPTIONS",
+        condition in "[ -~]{0,60}",
+        endpoint in prop::sample::select(vec!["", PREFIX, CLIENT]),
+    ) {
+        let headers = [("if-match", &*condition), ("if-none-match", &*condition), ("content-type", &*condition)];
+        let claimed = claim(&build(|_| ()), &method, &format!("{endpoint}{path}"), &headers).is_some();
+        prop_assert!(claimed || endpoint.is_empty());
+    }
+
+    #[test]
+    fn the_house_is_never_overfull_and_its_order_is_that_of_expiry(
+        steps in prop::collection::vec((0..3u8, 0..40u128, 0..20u64), 1..200),
+    ) {
+        const MAX: usize = 8;
+        let mut occupancy = Occupancy::default();
+        let mut inside: Vec<(u64, u128)> = Vec::new();
+        let mut now = 1;
+        for (step, number, wait) in steps {
+            now += wait;
+            let id = |number: u128| SessionId::new(uuid::Uuid::from_u128(number));
+            match step {
+                0 if inside.iter().all(|(_, other)| *other != number) => {
+                    let entered = occupancy.enter(id(number), at(now + 60), MAX, at(now));
+                    prop_assert_eq!(entered.is_ok(), inside.len() < MAX);
+                    if let Err(refusal) = entered {
+                        let next = inside.iter().min().unwrap().0;
+                        let retry_after = Duration::from_secs(next.saturating_sub(now));
+                        prop_assert_eq!(refusal, Refusal::Full { retry_after });
+                    } else {
+                        inside.push((now + 60, number));
+                    }
+                }
+                1 => {
+                    if let Some(place) = inside.iter().position(|(_, other)| *other == number) {
+                        let (expires, number) = inside.remove(place);
+                        occupancy.leave(id(number), at(expires));
+                    }
+                }
+                _ => {
+                    let first = inside.iter().copied().min().filter(|(expires, _)| *expires <= now);
+                    inside.retain(|other| Some(*other) != first);
+                    prop_assert_eq!(occupancy.pop_expired(at(now)), first.map(|(_, number)| id(number)));
+                }
+            }
+            prop_assert_eq!(occupancy.len(), inside.len());
+        }
+    }
+}
