@@ -15,3 +15,4 @@ pub mod reply;
 pub mod routing;
 pub mod upstream;
 pub mod upstream_address;
+pub mod well_known;
