@@ -3,3 +3,5 @@
 pub mod access_log;
 pub mod journal;
 pub mod metrics;
+pub mod rendezvous;
+pub mod store;

@@ -1,0 +1,146 @@
+//! Whole exchanges: head, claim, body, store, answer.
+
+use std::time::{Duration, SystemTime};
+
+use http::{Request as HttpRequest, StatusCode};
+
+use super::*;
+use crate::edge::store::MemoryStore;
+use crate::inbound::{Arrival, HeadBounds, Inbound, Scheme, Serve};
+use crate::problem::Problems;
+use crate::quantity::Size;
+use crate::rendezvous::{Claim, Rendezvous, RendezvousSection};
+use crate::reply::Body;
+
+const ENDPOINT: &str = "/_matrix/client/unstable/org.matrix.msc3886/rendezvous";
+
+struct Server {
+    rendezvous: Rendezvous,
+    store: Store,
+    now: Timestamp,
+}
+
+impl Server {
+    fn new() -> Self {
+        let section =
+            RendezvousSection { enabled: true, max_bytes: Size(10), max_entries: 2, ..RendezvousSection::default() };
+        let rendezvous = section.build(&mut Problems::default()).unwrap();
+        Self { rendezvous, store: Store::Memory(MemoryStore::default()), now: SystemTime::UNIX_EPOCH.into() }
+    }
+
+    async fn ask(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Reply {
+        let mut request = HttpRequest::builder().method(method).uri("/").header("host", "matrix.example.com");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let (parts, ()) = request.body(()).unwrap().into_parts();
+        let arrival = Arrival {
+            listener: "[::]:443".to_owned(),
+            scheme: Scheme::Https,
+            serve: Serve::ALL,
+            port: Some(443),
+            peer: None,
+            trusted: false,
+            redirect_https: None,
+            acme_webroot: None,
+        };
+        let bounds = HeadBounds { target: 8192, head: 65536, fields: 100 };
+        let inbound = Inbound::read(&parts, path.as_bytes(), &arrival, &bounds).unwrap();
+        match self.rendezvous.claims(&inbound).unwrap_or(Claim::Preflight) {
+            Claim::Exchange(request) => serve(&self.store, request, body.as_bytes(), self.now, Uuid::new_v4).await,
+            Claim::Reply(reply) => *reply,
+            Claim::Preflight => panic!("{method} {path} is not served"),
+        }
+    }
+
+    /// Opens a session and gives its path and tag.
+    async fn open(&self, body: &str) -> (String, String) {
+        let created = self.ask("POST", ENDPOINT, &[("content-type", "application/json")], body).await;
+        assert_eq!(created.status, StatusCode::CREATED);
+        (format!("{ENDPOINT}/{}", field(&created, "location")), field(&created, "etag"))
+    }
+}
+
+fn field(reply: &Reply, name: &str) -> String {
+    let value = reply.headers.iter().find(|(known, _)| known.as_str() == name).map(|(_, value)| value);
+    value.unwrap_or_else(|| panic!("no {name} in {reply:?}")).to_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn two_devices_talk() {
+    let server = Server::new();
+    let (session, first) = server.open("ping").await;
+
+    let read = server.ask("GET", &session, &[], "").await;
+    assert_eq!((read.status, &read.body), (StatusCode::OK, &Body::Full("ping".into())));
+    assert_eq!((field(&read, "content-type"), field(&read, "etag")), ("application/json".to_owned(), first.clone()));
+
+    let polled = server.ask("GET", &session, &[("if-none-match", &first)], "").await;
+    assert_eq!((polled.status, &polled.body), (StatusCode::NOT_MODIFIED, &Body::Empty));
+    assert_eq!(field(&polled, "etag"), first);
+
+    let replied = server.ask("PUT", &session, &[("if-match", &first), ("content-type", "text/plain")], "pong").await;
+    assert_eq!(replied.status, StatusCode::ACCEPTED);
+    let second = field(&replied, "etag");
+    assert_ne!(second, first);
+
+    let polled = server.ask("GET", &session, &[("if-none-match", &first)], "").await;
+    assert_eq!((polled.status, &polled.body), (StatusCode::OK, &Body::Full("pong".into())));
+    assert_eq!((field(&polled, "content-type"), field(&polled, "etag")), ("text/plain".to_owned(), second.clone()));
+
+    let stale = server.ask("PUT", &session, &[("if-match", &first)], "late").await;
+    assert_eq!((stale.status, field(&stale, "etag")), (StatusCode::PRECONDITION_FAILED, second));
+
+    let removed = server.ask("DELETE", &session, &[("if-match", &first)], "").await;
+    assert_eq!((removed.status, &removed.body), (StatusCode::NO_CONTENT, &Body::Empty), "whatever If-Match says");
+    for method in ["GET", "HEAD", "PUT", "DELETE"] {
+        assert_eq!(server.ask(method, &session, &[], "").await.status, StatusCode::NOT_FOUND, "{method}");
+    }
+}
+
+#[tokio::test]
+async fn equal_payloads_have_different_tags() {
+    let server = Server::new();
+    let (session, first) = server.open("A").await;
+    let (_, other) = server.open("A").await;
+    let again = field(&server.ask("PUT", &session, &[], "A").await, "etag");
+    assert!(first != other && first != again && other != again);
+}
+
+#[tokio::test]
+async fn a_body_is_counted_when_its_length_was_not_declared() {
+    let server = Server::new();
+    let (session, tag) = server.open("0123456789").await;
+    for (method, path) in [("POST", ENDPOINT), ("PUT", &session)] {
+        let refused = server.ask(method, path, &[], "0123456789a").await;
+        assert_eq!(refused.status, StatusCode::PAYLOAD_TOO_LARGE, "{method}");
+        assert_eq!(field(&refused, "x-max-bytes"), "10");
+    }
+    assert_eq!(field(&server.ask("HEAD", &session, &[], "").await, "etag"), tag, "unchanged");
+}
+
+#[tokio::test]
+async fn a_full_server_says_when_to_come_back() {
+    let mut server = Server::new();
+    let (first, _) = server.open("").await;
+    server.open("").await;
+    server.now = server.now.after(Duration::from_secs(20));
+    let refused = server.ask("POST", ENDPOINT, &[], "").await;
+    assert_eq!((refused.status, field(&refused, "retry-after")), (StatusCode::TOO_MANY_REQUESTS, "40".to_owned()));
+    assert_eq!(server.ask("GET", &first, &[], "").await.status, StatusCode::OK);
+    server.now = server.now.after(Duration::from_secs(40));
+    server.open("").await;
+    assert_eq!(server.ask("GET", &first, &[], "").await.status, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn the_lifetime_is_told_truly_and_not_extended() {
+    let mut server = Server::new();
+    let (session, tag) = server.open("").await;
+    server.now = server.now.after(Duration::from_secs(30));
+    let written = server.ask("PUT", &session, &[("if-match", &tag)], "").await;
+    assert_eq!(field(&written, "expires"), "Thu, 01 Jan 1970 00:01:00 GMT");
+    assert_eq!(field(&written, "last-modified"), "Thu, 01 Jan 1970 00:00:30 GMT");
+    server.now = server.now.after(Duration::from_secs(30));
+    assert_eq!(server.ask("GET", &session, &[], "").await.status, StatusCode::NOT_FOUND);
+}

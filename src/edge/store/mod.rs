@@ -1,0 +1,80 @@
+//! Where rendezvous sessions are kept. Which one is chosen makes no difference that a client could see: the contract
+//! is written down once, as tests that every store passes.
+
+mod memory;
+
+pub use self::memory::MemoryStore;
+use crate::rendezvous::session::{Session, Stamp, Timestamp, Write};
+use crate::rendezvous::{Protocol, Refusal, SessionId};
+
+/// A store of rendezvous sessions.
+#[derive(Debug)]
+pub enum Store {
+    /// In the memory of this process: gone when it ends, and not shared with another gateway.
+    Memory(MemoryStore),
+}
+
+#[expect(clippy::unused_async, reason = "callers must be ready for a store that is reached over the network")]
+impl Store {
+    /// Puts a new session in, unless there are `max_entries` live ones already or the id is in use.
+    pub async fn create(
+        &self,
+        id: SessionId,
+        session: Session,
+        max_entries: usize,
+        now: Timestamp,
+    ) -> Result<(), Refusal> {
+        match self {
+            Self::Memory(store) => store.create(id, session, max_entries, now),
+        }
+    }
+
+    /// Gives a copy of a live session of that protocol.
+    pub async fn read(&self, id: SessionId, protocol: Protocol, now: Timestamp) -> Result<Session, Refusal> {
+        match self {
+            Self::Memory(store) => store.read(id, protocol, now),
+        }
+    }
+
+    /// Compares and replaces as [`Session::write`] does, in one step: of all writers that expect the same revision,
+    /// one succeeds.
+    pub async fn write(&self, id: SessionId, write: Write, now: Timestamp) -> Result<Stamp, Refusal> {
+        match self {
+            Self::Memory(store) => store.write(id, write, now),
+        }
+    }
+
+    /// Ends a live session of that protocol.
+    pub async fn remove(&self, id: SessionId, protocol: Protocol, now: Timestamp) -> Result<(), Refusal> {
+        match self {
+            Self::Memory(store) => store.remove(id, protocol, now),
+        }
+    }
+
+    /// Frees the memory of some expired sessions, a bounded number at a time. Says when there is more to do, which
+    /// may be at once; None while the store is empty.
+    pub fn sweep(&self, now: Timestamp) -> Option<Timestamp> {
+        match self {
+            Self::Memory(store) => store.sweep(now),
+        }
+    }
+
+    /// How many sessions this process holds, expired ones that have not been swept included.
+    #[must_use]
+    pub fn entries(&self) -> u64 {
+        match self {
+            Self::Memory(store) => store.entries(),
+        }
+    }
+
+    /// How many bytes of payload this process holds.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        match self {
+            Self::Memory(store) => store.bytes(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

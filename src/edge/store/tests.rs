@@ -1,0 +1,233 @@
+//! The contract of a session store, applied to each.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use http::HeaderValue;
+use tokio::sync::Barrier;
+use uuid::Uuid;
+
+use super::*;
+use crate::rendezvous::session::Content;
+use crate::rendezvous::{Revision, Revisions};
+
+macro_rules! contract {
+    ($store:ident: $make:expr => $($law:ident)*) => {
+        mod $store {
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+                async fn $law() {
+                    super::$law($make).await;
+                }
+            )*
+        }
+    };
+}
+
+contract!(memory: crate::edge::store::Store::Memory(crate::edge::store::MemoryStore::default()) =>
+    what_was_put_in_is_read_back
+    a_session_is_gone_when_its_time_is_up
+    a_session_exists_under_its_own_id_alone
+    an_id_in_use_is_not_taken_over
+    a_write_passes_with_the_present_revision_alone
+    of_writers_with_one_revision_exactly_one_wins
+    the_same_payload_does_not_bring_a_revision_back
+    a_removed_session_stays_removed_and_makes_room
+    a_full_store_refuses_until_something_expires
+    a_flood_from_all_sides_stays_within_the_bounds
+    a_sweep_takes_out_what_has_expired_and_nothing_else
+    a_smaller_bound_lets_the_present_sessions_live
+);
+
+const PROTOCOL: Protocol = Protocol::Msc3886;
+const TTL: Duration = Duration::from_mins(1);
+
+fn at(seconds: u64) -> Timestamp {
+    (SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)).into()
+}
+
+fn id(number: u128) -> SessionId {
+    SessionId::new(Uuid::from_u128(number))
+}
+
+fn revision(number: u128) -> Revision {
+    Revision::new(Uuid::from_u128(number))
+}
+
+fn content(payload: &str) -> Content {
+    Content::new(payload.as_bytes(), HeaderValue::from_static("text/plain"))
+}
+
+/// A session with revision 0, opened at `seconds`.
+fn session(payload: &str, seconds: u64) -> Session {
+    Session::open(PROTOCOL, content(payload), revision(0), at(seconds), TTL)
+}
+
+fn write(expected: Revisions, payload: &str, next: u128) -> Write {
+    Write { protocol: PROTOCOL, expected, content: content(payload), revision: revision(next) }
+}
+
+fn only(number: u128) -> Revisions {
+    Revisions::OneOf(vec![revision(number)])
+}
+
+async fn what_was_put_in_is_read_back(store: Store) {
+    let session = session("hello", 0);
+    store.create(id(1), session.clone(), 10, at(0)).await.unwrap();
+    assert_eq!(store.read(id(1), PROTOCOL, at(0)).await, Ok(session));
+    assert_eq!((store.entries(), store.bytes()), (1, 5));
+    let stamp = store.write(id(1), write(Revisions::Any, "hi", 1), at(7)).await.unwrap();
+    assert_eq!(stamp, Stamp { revision: revision(1), modified: at(7), expires: at(60) });
+    let now = store.read(id(1), PROTOCOL, at(8)).await.unwrap();
+    assert_eq!((now.stamp(), now.content()), (stamp, &content("hi")));
+    assert_eq!((store.entries(), store.bytes()), (1, 2));
+}
+
+async fn a_session_is_gone_when_its_time_is_up(store: Store) {
+    store.create(id(1), session("", 0), 10, at(0)).await.unwrap();
+    store.write(id(1), write(Revisions::Any, "", 1), at(59)).await.unwrap();
+    assert!(store.read(id(1), PROTOCOL, at(59)).await.is_ok());
+    assert_eq!(store.read(id(1), PROTOCOL, at(60)).await, Err(Refusal::Absent));
+    assert_eq!(store.write(id(1), write(Revisions::Any, "", 2), at(60)).await, Err(Refusal::Absent));
+    assert_eq!(store.remove(id(1), PROTOCOL, at(60)).await, Err(Refusal::Absent));
+}
+
+async fn a_session_exists_under_its_own_id_alone(store: Store) {
+    store.create(id(1), session("", 0), 10, at(0)).await.unwrap();
+    assert_eq!(store.read(id(2), PROTOCOL, at(0)).await, Err(Refusal::Absent));
+    assert_eq!(store.write(id(2), write(Revisions::Any, "", 1), at(0)).await, Err(Refusal::Absent));
+    assert_eq!(store.remove(id(2), PROTOCOL, at(0)).await, Err(Refusal::Absent));
+    assert!(store.read(id(1), PROTOCOL, at(0)).await.is_ok());
+}
+
+async fn an_id_in_use_is_not_taken_over(store: Store) {
+    store.create(id(1), session("first", 0), 10, at(0)).await.unwrap();
+    assert_eq!(store.create(id(1), session("second", 1), 10, at(1)).await, Err(Refusal::Taken));
+    assert_eq!(store.read(id(1), PROTOCOL, at(1)).await, Ok(session("first", 0)));
+    assert_eq!((store.entries(), store.bytes()), (1, 5));
+}
+
+async fn a_write_passes_with_the_present_revision_alone(store: Store) {
+    store.create(id(1), session("a", 0), 10, at(0)).await.unwrap();
+    let before = session("a", 0).stamp();
+    for expected in [Revisions::OneOf(Vec::new()), only(7)] {
+        assert_eq!(store.write(id(1), write(expected, "b", 1), at(1)).await, Err(Refusal::Stale(before)));
+    }
+    assert_eq!(store.read(id(1), PROTOCOL, at(1)).await, Ok(session("a", 0)), "a refused write leaves no trace");
+    let several = Revisions::OneOf(vec![revision(7), revision(0)]);
+    assert!(store.write(id(1), write(several, "b", 1), at(1)).await.is_ok());
+}
+
+async fn of_writers_with_one_revision_exactly_one_wins(store: Store) {
+    const WRITERS: u128 = 16;
+    let store = Arc::new(store);
+    store.create(id(1), session("", 0), 10, at(0)).await.unwrap();
+    let mut present = 0;
+    for round in 1..=50 {
+        let start = Arc::new(Barrier::new(WRITERS as usize));
+        let writers: Vec<_> = (1..=WRITERS)
+            .map(|writer| {
+                let (store, start, next) = (Arc::clone(&store), Arc::clone(&start), round * 100 + writer);
+                tokio::spawn(async move {
+                    start.wait().await;
+                    let written = store.write(id(1), write(only(present), &next.to_string(), next), at(1)).await;
+                    written.is_ok().then_some(next)
+                })
+            })
+            .collect();
+        let mut winners = Vec::new();
+        for writer in writers {
+            winners.extend(writer.await.unwrap());
+        }
+        assert_eq!(winners.len(), 1, "round {round}: {winners:?}");
+        present = winners[0];
+        let now = store.read(id(1), PROTOCOL, at(1)).await.unwrap();
+        assert_eq!(now.stamp().revision, revision(present));
+        assert_eq!(now.content(), &content(&present.to_string()));
+    }
+}
+
+async fn the_same_payload_does_not_bring_a_revision_back(store: Store) {
+    store.create(id(1), session("A", 0), 10, at(0)).await.unwrap();
+    store.write(id(1), write(only(0), "B", 1), at(0)).await.unwrap();
+    store.write(id(1), write(only(1), "A", 2), at(0)).await.unwrap();
+    let refused = store.write(id(1), write(only(0), "C", 3), at(0)).await;
+    assert!(matches!(refused, Err(Refusal::Stale(stamp)) if stamp.revision == revision(2)), "{refused:?}");
+}
+
+async fn a_removed_session_stays_removed_and_makes_room(store: Store) {
+    for number in 0..1000 {
+        store.create(id(number), session("x", 0), 1, at(0)).await.unwrap();
+        assert_eq!(store.remove(id(number), PROTOCOL, at(0)).await, Ok(()));
+        assert_eq!(store.read(id(number), PROTOCOL, at(0)).await, Err(Refusal::Absent));
+        assert_eq!(store.remove(id(number), PROTOCOL, at(0)).await, Err(Refusal::Absent));
+    }
+    assert_eq!((store.entries(), store.bytes()), (0, 0));
+}
+
+async fn a_full_store_refuses_until_something_expires(store: Store) {
+    store.create(id(1), session("", 0), 2, at(0)).await.unwrap();
+    store.create(id(2), session("", 10), 2, at(10)).await.unwrap();
+    let refused = store.create(id(3), session("", 45), 2, at(45)).await;
+    assert_eq!(refused, Err(Refusal::Full { retry_after: Duration::from_secs(15) }));
+    for number in [1, 2] {
+        assert!(store.read(id(number), PROTOCOL, at(45)).await.is_ok(), "{number} was ended to make room");
+    }
+    assert_eq!(store.create(id(3), session("", 60), 2, at(60)).await, Ok(()));
+    assert!(store.read(id(2), PROTOCOL, at(60)).await.is_ok());
+    assert!(store.create(id(4), session("", 60), 2, at(60)).await.is_err());
+}
+
+async fn a_flood_from_all_sides_stays_within_the_bounds(store: Store) {
+    const MAX: usize = 100;
+    let store = Arc::new(store);
+    let flooders: Vec<_> = (0..8u128)
+        .map(|flooder| {
+            let store = Arc::clone(&store);
+            tokio::spawn(async move {
+                let mut opened = 0;
+                for number in 0..500u64 {
+                    let id = id(flooder * 1000 + u128::from(number));
+                    opened += u64::from(store.create(id, session("1234", number), MAX, at(number)).await.is_ok());
+                    assert!(store.entries() <= MAX as u64, "{} sessions", store.entries());
+                    assert!(store.bytes() <= 4 * MAX as u64, "{} bytes", store.bytes());
+                }
+                opened
+            })
+        })
+        .collect();
+    let mut opened = 0;
+    for flooder in flooders {
+        opened += flooder.await.unwrap();
+    }
+    assert!(opened >= MAX as u64, "{opened} sessions were let in");
+}
+
+async fn a_sweep_takes_out_what_has_expired_and_nothing_else(store: Store) {
+    assert_eq!(store.sweep(at(0)), None);
+    for number in 0..1000 {
+        store.create(id(number), session("x", 0), 2000, at(0)).await.unwrap();
+    }
+    store.create(id(1000), session("xy", 10), 2000, at(10)).await.unwrap();
+    assert_eq!(store.sweep(at(59)), Some(at(60)));
+    assert_eq!(store.entries(), 1001);
+    let mut sweeps = 1;
+    while store.sweep(at(60)) == Some(at(60)) {
+        sweeps += 1;
+        assert!(sweeps < 1000, "the sweep makes no progress");
+    }
+    assert!(sweeps > 1, "a sweep has no bound");
+    assert_eq!((store.entries(), store.bytes()), (1, 2));
+    assert_eq!(store.sweep(at(60)), Some(at(70)));
+    assert!(store.read(id(1000), PROTOCOL, at(60)).await.is_ok());
+}
+
+async fn a_smaller_bound_lets_the_present_sessions_live(store: Store) {
+    for number in 0..5 {
+        store.create(id(number), session("", 0), 5, at(0)).await.unwrap();
+    }
+    assert!(store.create(id(5), session("", 1), 2, at(1)).await.is_err());
+    for number in 0..5 {
+        assert!(store.read(id(number), PROTOCOL, at(1)).await.is_ok());
+    }
+}
