@@ -1,0 +1,311 @@
+//! What is done with a request: the order of the rooms, written once.
+//!
+//! The running proxy carries a [`Decision`] out, `explain` prints it, tests compare it. Nothing here opens, waits or
+//! changes anything.
+
+use std::path::Path;
+use std::time::Duration;
+
+use http::header::LOCATION;
+use http::{HeaderValue, Method, StatusCode};
+
+use crate::class::RouteClass;
+use crate::headers::{Client, Cors, Forwarding};
+use crate::inbound::{Inbound, Scheme};
+use crate::limits::{Limits, Timeouts};
+use crate::matrix::{Cause, ErrCode, MatrixError};
+use crate::rendezvous::{self, Claim, Rendezvous};
+use crate::reply::{CorsKind, Reply};
+use crate::routing::{AdminApi, Api, ExtraRoute, ExtraRoutes, ExtraTarget, classify};
+use crate::upstream::Upstreams;
+use crate::upstream_address::UpstreamId;
+use crate::well_known::WellKnown;
+
+/// Everything that decisions depend on, checked.
+#[derive(Debug)]
+#[expect(missing_docs, reason = "each field is a room, which has its own documentation")]
+pub struct Gateway {
+    pub admin_api: AdminApi,
+    pub cors: Cors,
+    pub extra_routes: ExtraRoutes,
+    pub forwarding: Forwarding,
+    pub limits: Limits,
+    pub rendezvous: Option<Rendezvous>,
+    pub timeouts: Timeouts,
+    pub upstreams: Upstreams,
+    pub well_known: WellKnown,
+}
+
+/// Which rule decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rule {
+    /// `/health` and `/ready`.
+    Health,
+    /// A file of the ACME webroot.
+    AcmeChallenge,
+    /// A listener with `redirect_https`.
+    RedirectHttps,
+    /// A CORS preflight.
+    Preflight,
+    /// A rendezvous protocol served here.
+    Rendezvous,
+    /// A delegation document, or the redirect of a base domain.
+    WellKnown,
+    /// Synapse's own endpoints.
+    Synapse,
+    /// `/_synapse/admin`.
+    AdminApi,
+    /// A route of the operator's own.
+    ExtraRoute,
+    /// None: denied by default.
+    Default,
+}
+
+impl Rule {
+    /// The name that `explain` prints.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Health => "health",
+            Self::AcmeChallenge => "acme_challenge",
+            Self::RedirectHttps => "redirect_https",
+            Self::Preflight => "preflight",
+            Self::Rendezvous => "rendezvous",
+            Self::WellKnown => "well_known",
+            Self::Synapse => "synapse",
+            Self::AdminApi => "admin_api",
+            Self::ExtraRoute => "extra_route",
+            Self::Default => "default",
+        }
+    }
+}
+
+/// What is done with a request, and why.
+#[derive(Debug)]
+pub struct Decision<'a> {
+    /// How the request behaves.
+    pub class: RouteClass,
+    /// Why.
+    pub rule: Rule,
+    /// Who asks.
+    pub client: Client,
+    /// What is done.
+    pub action: Action<'a>,
+}
+
+/// What is done with a request.
+#[derive(Debug)]
+pub enum Action<'a> {
+    /// It goes to an upstream.
+    Forward(Forward),
+    /// It is answered at once.
+    Reply(Reply),
+    /// It is answered from the rendezvous store.
+    Rendezvous(rendezvous::Request),
+    /// It is answered with a file of the ACME webroot.
+    AcmeChallenge {
+        /// The directory that holds `.well-known/acme-challenge/`.
+        webroot: &'a Path,
+        /// The name of the file: base64url, as RFC 8555, section 8.3, has it.
+        token: &'a str,
+    },
+    /// It is answered by whether Synapse is there.
+    Ready,
+}
+
+/// How a request is forwarded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Forward {
+    /// Where to.
+    pub upstream: UpstreamId,
+    /// Bytes left off at the start of the target; 0 forwards it as it came.
+    pub skip: usize,
+    /// Whether a WebSocket upgrade passes.
+    pub websocket: bool,
+    /// How long the upstream may be silent.
+    pub silence: Duration,
+    /// The largest body, in bytes.
+    pub body_limit: u64,
+    /// Whether the answer is Matrix's, with CORS headers to be seen to.
+    pub matrix: bool,
+}
+
+impl Gateway {
+    /// Decides on a request.
+    #[must_use]
+    pub fn decide<'a>(&'a self, inbound: &Inbound<'a>) -> Decision<'a> {
+        let client = self.forwarding.client(inbound);
+        let (class, rule, action) = self.route(inbound, client);
+        Decision { class, rule, client, action }
+    }
+
+    /// The order of the rooms. What is served here comes before what Synapse serves, so that no session lands half here
+    /// and half there; what Matrix owns comes before the operator's own routes, so that none of it can be given away.
+    fn route<'a>(&'a self, inbound: &Inbound<'a>, client: Client) -> (RouteClass, Rule, Action<'a>) {
+        if let Some(action) = health(inbound) {
+            return (RouteClass::Service, Rule::Health, action);
+        }
+        if let Some(action) = acme_challenge(inbound) {
+            return (RouteClass::Service, Rule::AcmeChallenge, action);
+        }
+        // Behind a trusted proxy that has spoken TLS to the client there is nothing to be redirected.
+        if let Some(port) = inbound.arrival.redirect_https.filter(|_| client.scheme == Scheme::Http) {
+            return (RouteClass::Service, Rule::RedirectHttps, Action::Reply(redirect_https(inbound, port)));
+        }
+        let serve = inbound.arrival.serve;
+        if let Some(rendezvous) = self.rendezvous.as_ref().filter(|_| serve.client)
+            && let Some(claim) = rendezvous.claims(inbound)
+        {
+            return match claim {
+                Claim::Preflight => (RouteClass::Rendezvous, Rule::Preflight, self.preflight(CorsKind::Rendezvous)),
+                Claim::Reply(reply) => (RouteClass::Rendezvous, Rule::Rendezvous, Action::Reply(*reply)),
+                Claim::Exchange(request) => (RouteClass::Rendezvous, Rule::Rendezvous, Action::Rendezvous(request)),
+            };
+        }
+        if let Some((api, class)) = classify(inbound.method, inbound.path, inbound.query_value("since").is_some()) {
+            return self.synapse(inbound, client, api, class);
+        }
+        // A route on `/` takes all but the delegation documents; a base domain's redirect takes what no route does.
+        let document = serve.well_known && inbound.path.starts_with("/.well-known/matrix/");
+        if document && self.is_preflight(inbound) {
+            return (RouteClass::WellKnown, Rule::Preflight, self.preflight(CorsKind::Matrix));
+        }
+        if let Some((route, rest)) = self.extra_routes.find(inbound).filter(|_| serve.client && !document) {
+            return (RouteClass::Extra, Rule::ExtraRoute, self.extra_route(inbound, route, rest));
+        }
+        if let Some(reply) = self.well_known.reply(inbound).filter(|_| serve.well_known) {
+            return (RouteClass::WellKnown, Rule::WellKnown, Action::Reply(reply));
+        }
+        (RouteClass::Unknown, Rule::Default, Action::Reply(MatrixError::unrecognized().into()))
+    }
+
+    fn is_preflight(&self, inbound: &Inbound) -> bool {
+        *inbound.method == Method::OPTIONS && self.cors.manages()
+    }
+
+    fn preflight<'a>(&self, cors: CorsKind) -> Action<'a> {
+        Action::Reply(self.cors.preflight().cors(cors))
+    }
+
+    fn synapse<'a>(
+        &self,
+        inbound: &Inbound,
+        client: Client,
+        api: Api,
+        class: RouteClass,
+    ) -> (RouteClass, Rule, Action<'a>) {
+        let serve = inbound.arrival.serve;
+        let (served, rule) = match api {
+            Api::Client => (serve.client, Rule::Synapse),
+            Api::Federation => (serve.federation, Rule::Synapse),
+            Api::Media => (serve.client || serve.federation, Rule::Synapse),
+            Api::Admin => (serve.admin && self.admin_api.is_open(), Rule::AdminApi),
+        };
+        if !served {
+            return (RouteClass::Unknown, Rule::Default, Action::Reply(MatrixError::unrecognized().into()));
+        }
+        if self.is_preflight(inbound) {
+            return (class, Rule::Preflight, self.preflight(CorsKind::Matrix));
+        }
+        let admitted = match api {
+            Api::Client | Api::Federation | Api::Media => true,
+            Api::Admin => {
+                let reads = matches!(*inbound.method, Method::GET | Method::HEAD);
+                self.admin_api.admits(client.address) && (reads || !self.admin_api.read_only)
+            }
+        };
+        let action = if admitted {
+            let limit = if class == RouteClass::Upload { self.limits.upload } else { self.limits.body };
+            self.forward(
+                inbound,
+                Forward {
+                    upstream: Upstreams::MAIN,
+                    skip: 0,
+                    websocket: false,
+                    silence: self.timeouts.silence(class, inbound.query_value("timeout")),
+                    body_limit: limit,
+                    matrix: true,
+                },
+            )
+        } else {
+            let message = "The admin API is not open to this address";
+            let error = MatrixError::new(StatusCode::FORBIDDEN, ErrCode::Forbidden, Cause::NetworkDenied, message);
+            Action::Reply(error.into())
+        };
+        (class, rule, action)
+    }
+
+    fn extra_route<'a>(&self, inbound: &Inbound, route: &ExtraRoute, rest: &str) -> Action<'a> {
+        match &route.target {
+            ExtraTarget::Respond(reply) => Action::Reply(reply.clone()),
+            ExtraTarget::Redirect(url) => Action::Reply(redirect(inbound, &[url, rest.as_bytes()])),
+            ExtraTarget::Proxy { upstream, strip_prefix, websocket } => self.forward(
+                inbound,
+                Forward {
+                    upstream: *upstream,
+                    // The slash that ends the route's path begins the target that is left.
+                    skip: if *strip_prefix { route.path.len().saturating_sub(1) } else { 0 },
+                    websocket: *websocket,
+                    silence: self.timeouts.silence(RouteClass::Extra, None),
+                    body_limit: self.limits.body,
+                    matrix: false,
+                },
+            ),
+        }
+    }
+
+    /// A body that says that it is too large is refused before it is sent.
+    fn forward<'a>(&self, inbound: &Inbound, forward: Forward) -> Action<'a> {
+        match inbound.content_length.filter(|&length| length > forward.body_limit) {
+            Some(_) => Action::Reply(MatrixError::body_too_large(forward.body_limit).into()),
+            None => Action::Forward(forward),
+        }
+    }
+}
+
+fn health<'a>(inbound: &Inbound) -> Option<Action<'a>> {
+    match inbound.path {
+        "/health" => {
+            let text = HeaderValue::from_static("text/plain; charset=utf-8");
+            Some(Action::Reply(Reply::document(StatusCode::OK, text, "OK").cors(CorsKind::None)))
+        }
+        "/ready" => Some(Action::Ready),
+        _ => None,
+    }
+}
+
+fn acme_challenge<'a>(inbound: &Inbound<'a>) -> Option<Action<'a>> {
+    let webroot = inbound.arrival.acme_webroot.as_deref()?;
+    let token = inbound.path.strip_prefix("/.well-known/acme-challenge/")?;
+    let is_token = !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
+    Some(if is_token && matches!(*inbound.method, Method::GET | Method::HEAD) {
+        Action::AcmeChallenge { webroot, token }
+    } else {
+        Action::Reply(MatrixError::unrecognized().into())
+    })
+}
+
+/// A redirected request other than GET and HEAD would lose its body, and has shown its access token already.
+fn redirect_https(inbound: &Inbound, port: u16) -> Reply {
+    let port = if port == 443 { String::new() } else { format!(":{port}") };
+    redirect(inbound, &[b"https://", inbound.host().as_bytes(), port.as_bytes(), inbound.path.as_bytes()])
+}
+
+fn redirect(inbound: &Inbound, url: &[&[u8]]) -> Reply {
+    if !matches!(*inbound.method, Method::GET | Method::HEAD) {
+        let message = "Only GET requests are redirected; use the https address itself";
+        return MatrixError::new(StatusCode::FORBIDDEN, ErrCode::Forbidden, Cause::MethodNotAllowed, message).into();
+    }
+    let mut location = url.concat();
+    if let Some(query) = inbound.query {
+        location.push(b'?');
+        location.extend_from_slice(query.as_bytes());
+    }
+    match HeaderValue::from_bytes(&location) {
+        Ok(location) => Reply::empty(StatusCode::MOVED_PERMANENTLY).header(LOCATION, location).cors(CorsKind::None),
+        Err(_) => MatrixError::unrecognized().into(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,207 @@
+use http::header::{HOST, LOCATION};
+use http::{HeaderValue, Method, Request};
+
+use super::*;
+use crate::headers::{CorsSection, ForwardingSection};
+use crate::inbound::{Arrival, Serve};
+use crate::limits::{LimitsSection, TimeoutsSection};
+use crate::problem::Problems;
+use crate::rendezvous::RendezvousSection;
+use crate::reply::Body;
+use crate::routing::{AdminApiSection, ExtraRouteSection};
+use crate::upstream::{Upstream, UpstreamsSection};
+use crate::well_known::WellKnownSection;
+
+fn gateway() -> Gateway {
+    let mut problems = Problems::default();
+    let mut upstreams = UpstreamsSection::default().build(&mut problems).unwrap();
+    let extra: Vec<ExtraRouteSection> = serde_yaml::from_str(
+        "[{path: /app/, proxy: 'http://127.0.0.1:9000', strip_prefix: true, websocket: true},
+          {path: /old/, redirect: 'https://new.example/'},
+          {host: element.example.com, path: /, proxy: 'http://127.0.0.1:9001'},
+          {path: /robots.txt, respond: {body: hello}}]",
+    )
+    .unwrap();
+    let extra_routes =
+        ExtraRouteSection::build(extra, |name, address| upstreams.add(Upstream { name, address }), &mut problems);
+    let forwarding = ForwardingSection::default().build(&mut problems).unwrap();
+    let admin: AdminApiSection =
+        serde_yaml::from_str("{enabled: true, networks: [10.0.0.0/8], read_only: true}").unwrap();
+    let rendezvous: RendezvousSection = serde_yaml::from_str("{enabled: true}").unwrap();
+    let well_known: WellKnownSection =
+        serde_yaml::from_str("{base_domain: {serve: true, redirect: 'https://www.example.com'}}").unwrap();
+    let built = Gateway {
+        admin_api: admin.build(&mut problems).unwrap(),
+        cors: CorsSection::default().build(forwarding.request_id(), &mut problems).unwrap(),
+        extra_routes,
+        forwarding,
+        limits: LimitsSection::default().build(&mut problems).unwrap(),
+        rendezvous: rendezvous.build(&mut problems),
+        timeouts: TimeoutsSection::default().build(&mut problems).unwrap(),
+        upstreams,
+        well_known: well_known.build(Some("example.com"), Some("https://matrix.example.com/"), &mut problems).unwrap(),
+    };
+    assert_eq!(problems.as_slice(), []);
+    built
+}
+
+fn arrival() -> Arrival {
+    Arrival {
+        listener: "[::]:443".to_owned(),
+        scheme: Scheme::Https,
+        serve: Serve::ALL,
+        port: Some(443),
+        peer: Some([192, 0, 2, 1].into()),
+        trusted: false,
+        redirect_https: None,
+        acme_webroot: None,
+    }
+}
+
+/// `method host target`, decided on and told in one line.
+fn told(arrival: &Arrival, request: &str) -> String {
+    let gateway = gateway();
+    let mut words = request.split(' ');
+    let method: Method = words.next().unwrap().parse().unwrap();
+    let (mut parts, ()) = Request::new(()).into_parts();
+    parts.method = method;
+    parts.headers.insert(HOST, HeaderValue::from_str(words.next().unwrap()).unwrap());
+    let target = words.next().unwrap();
+    if let Some(length) = words.next() {
+        parts.headers.insert("content-length", HeaderValue::from_str(length).unwrap());
+    }
+    let inbound = Inbound::read(&parts, target.as_bytes(), arrival, &gateway.limits.head).unwrap();
+    let decision = gateway.decide(&inbound);
+    let action = match decision.action {
+        Action::Forward(forward) => format!("{} skip {}", gateway.upstreams.name(forward.upstream), forward.skip),
+        Action::Reply(reply) => {
+            let location = reply.headers.iter().find(|(name, _)| *name == LOCATION);
+            let detail = match (&reply.body, location) {
+                (Body::Error(error), _) => error.errcode.as_str().to_owned(),
+                (_, Some((_, location))) => location.to_str().unwrap().to_owned(),
+                (Body::Empty | Body::Full(_), None) => String::new(),
+            };
+            format!("{} {detail}", reply.status.as_u16())
+        }
+        Action::Rendezvous(_) => "store".to_owned(),
+        Action::AcmeChallenge { token, .. } => format!("file {token}"),
+        Action::Ready => "ready".to_owned(),
+    };
+    format!("{} {} {action}", decision.rule.as_str(), decision.class.as_str()).trim_end().to_owned()
+}
+
+#[track_caller]
+fn check(request: &str, expected: &str) {
+    assert_eq!(told(&arrival(), request), expected, "{request}");
+}
+
+#[test]
+fn matrix_is_forwarded_as_it_came() {
+    check("GET matrix.example.com /_matrix/client/v3/sync?since=s", "synapse long_poll main skip 0");
+    check("GET example.com /_matrix/federation/v1/version", "synapse federation main skip 0");
+    check("PUT anything:8448 /_matrix/client/v3/rooms/%21a:b/send/m/1", "synapse client main skip 0");
+    check("GET a /_synapse/client/pick_idp", "synapse client main skip 0");
+}
+
+#[test]
+fn nothing_else_reaches_synapse() {
+    for path in ["/", "/_synapse/mas/api", "/_synapse/%61dmin/v1/x", "/_synapse/metrics", "/_synapse/replication/a/b"] {
+        check(&format!("GET a {path}"), "default unknown 404 M_UNRECOGNIZED");
+    }
+}
+
+#[test]
+fn the_admin_api_is_for_its_networks_and_methods() {
+    check("GET a /_synapse/admin/v1/server_version", "admin_api admin 403 M_FORBIDDEN");
+    let inside = Arrival { peer: Some([10, 0, 0, 1].into()), ..arrival() };
+    assert_eq!(told(&inside, "GET a /_synapse/admin/v1/server_version"), "admin_api admin main skip 0");
+    assert_eq!(told(&inside, "POST a /_synapse/admin/v1/register"), "admin_api admin 403 M_FORBIDDEN");
+    let elsewhere = Arrival { serve: Serve { admin: false, ..Serve::ALL }, ..inside };
+    assert_eq!(told(&elsewhere, "GET a /_synapse/admin/v1/server_version"), "default unknown 404 M_UNRECOGNIZED");
+}
+
+#[test]
+fn a_federation_listener_serves_other_servers_only() {
+    let federation =
+        Arrival { serve: Serve { client: false, federation: true, well_known: false, admin: false }, ..arrival() };
+    let check = |request: &str, expected: &str| assert_eq!(told(&federation, request), expected, "{request}");
+    check("GET a /_matrix/federation/v1/version", "synapse federation main skip 0");
+    check("GET a /_matrix/key/v2/server", "synapse federation main skip 0");
+    check("GET a /_matrix/media/v3/download/a/b", "synapse download main skip 0");
+    check("GET a /_matrix/client/versions", "default unknown 404 M_UNRECOGNIZED");
+    check("POST a /_synapse/client/org.matrix.msc3886/rendezvous", "default unknown 404 M_UNRECOGNIZED");
+    check("GET a /.well-known/matrix/server", "default unknown 404 M_UNRECOGNIZED");
+    check("GET element.example.com /index.html", "default unknown 404 M_UNRECOGNIZED");
+}
+
+#[test]
+fn preflights_end_here() {
+    check("OPTIONS a /_matrix/client/v3/whatever", "preflight client 204");
+    check("OPTIONS a /.well-known/matrix/client", "preflight well_known 204");
+    check("OPTIONS a /_synapse/client/org.matrix.msc3886/rendezvous", "preflight rendezvous 204");
+    check("OPTIONS a /elsewhere", "default unknown 404 M_UNRECOGNIZED");
+    check("OPTIONS a /app/x", "extra_route extra /app/ skip 4");
+}
+
+#[test]
+fn rendezvous_shadows_synapse() {
+    check("POST a /_synapse/client/org.matrix.msc3886/rendezvous", "rendezvous rendezvous store");
+    check("POST a /_matrix/client/unstable/org.matrix.msc3886/rendezvous", "rendezvous rendezvous store");
+    check("GET a /_synapse/client/org.matrix.msc3886/rendezvous/nonsense", "rendezvous rendezvous 404 M_NOT_FOUND");
+}
+
+#[test]
+fn a_base_domain_is_redirected_but_for_matrix() {
+    check("GET example.com /", "well_known well_known 302 https://www.example.com/");
+    check("GET example.com /.well-known/matrix/server", "well_known well_known 200");
+    check("GET example.com /_matrix/client/versions", "synapse client main skip 0");
+    check("GET matrix.example.com /", "default unknown 404 M_UNRECOGNIZED");
+}
+
+#[test]
+fn extra_routes_take_what_is_left() {
+    check("GET a /app/x/y?z", "extra_route extra /app/ skip 4");
+    check("GET a /app", "default unknown 404 M_UNRECOGNIZED");
+    check("GET a /old/x?y=1", "extra_route extra 301 https://new.example/x?y=1");
+    check("POST a /old/x", "extra_route extra 403 M_FORBIDDEN");
+    check("GET Element.Example.com:443 /index.html", "extra_route extra / skip 0");
+    check("GET a /robots.txt", "extra_route extra 200");
+    check("GET a /robots.txt/x", "default unknown 404 M_UNRECOGNIZED");
+}
+
+#[test]
+fn plain_http_is_redirected_where_nothing_gets_lost() {
+    let plain = Arrival {
+        scheme: Scheme::Http,
+        redirect_https: Some(443),
+        acme_webroot: Some("/var/www/acme".into()),
+        ..arrival()
+    };
+    let check = |request: &str, expected: &str| assert_eq!(told(&plain, request), expected, "{request}");
+    let location = "redirect_https service 301 https://a/_matrix/%2F?x=%2F";
+    check("GET a:80 /_matrix/%2F?x=%2F", location);
+    check("POST a /_matrix/client/v3/login", "redirect_https service 403 M_FORBIDDEN");
+    check("GET a /.well-known/acme-challenge/tok-en_1", "acme_challenge service file tok-en_1");
+    check("GET a /.well-known/acme-challenge/../x", "acme_challenge service 404 M_UNRECOGNIZED");
+    check("GET a /health", "health service 200");
+    let odd = Arrival { redirect_https: Some(8443), ..plain };
+    assert_eq!(told(&odd, "GET a:80 /"), "redirect_https service 301 https://a:8443/");
+}
+
+#[test]
+fn a_body_that_says_it_is_too_large_is_refused_before_it_is_sent() {
+    check("POST a /_matrix/media/v3/upload 52428800", "synapse upload main skip 0");
+    check("POST a /_matrix/media/v3/upload 52428801", "synapse upload 413 M_TOO_LARGE");
+}
+
+#[test]
+fn a_long_poll_has_the_budget_that_the_client_asks_for() {
+    let gateway = gateway();
+    let (mut parts, ()) = Request::new(()).into_parts();
+    parts.headers.insert(HOST, HeaderValue::from_static("a"));
+    let arrival = arrival();
+    let target = b"/_matrix/client/v3/sync?since=s1&timeout=120000";
+    let inbound = Inbound::read(&parts, target, &arrival, &gateway.limits.head).unwrap();
+    let Action::Forward(forward) = gateway.decide(&inbound).action else { panic!("not forwarded") };
+    assert_eq!(forward.silence, Duration::from_secs(180));
+}
