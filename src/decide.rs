@@ -216,7 +216,7 @@ impl Gateway {
         };
         let action = if admitted {
             let limit = if class == RouteClass::Upload { self.limits.upload } else { self.limits.body };
-            self.forward(
+            Self::forward(
                 inbound,
                 Forward {
                     upstream: Upstreams::MAIN,
@@ -239,7 +239,7 @@ impl Gateway {
         match &route.target {
             ExtraTarget::Respond(reply) => Action::Reply(reply.clone()),
             ExtraTarget::Redirect(url) => Action::Reply(redirect(inbound, &[url, rest.as_bytes()])),
-            ExtraTarget::Proxy { upstream, strip_prefix, websocket } => self.forward(
+            ExtraTarget::Proxy { upstream, strip_prefix, websocket } => Self::forward(
                 inbound,
                 Forward {
                     upstream: *upstream,
@@ -255,7 +255,7 @@ impl Gateway {
     }
 
     /// A body that says that it is too large is refused before it is sent.
-    fn forward<'a>(&self, inbound: &Inbound, forward: Forward) -> Action<'a> {
+    fn forward<'a>(inbound: &Inbound, forward: Forward) -> Action<'a> {
         match inbound.content_length.filter(|&length| length > forward.body_limit) {
             Some(_) => Action::Reply(MatrixError::body_too_large(forward.body_limit).into()),
             None => Action::Forward(forward),

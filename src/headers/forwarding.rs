@@ -62,6 +62,12 @@ impl Forwarding {
         &self.request_id
     }
 
+    /// The networks whose forwarding headers are believed.
+    #[must_use]
+    pub fn trusted(&self) -> &[IpNet] {
+        &self.trusted
+    }
+
     /// The client of a request: the peer, unless the peer is trusted, and then the last address in X-Forwarded-For
     /// that is not trusted itself.
     ///
