@@ -7,6 +7,7 @@ pub mod edge;
 pub mod headers;
 pub mod inbound;
 pub mod limits;
+pub mod listen;
 pub mod matrix;
 pub mod observe;
 pub mod problem;
