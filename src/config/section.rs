@@ -1,0 +1,136 @@
+//! The root of the configuration: one line for each section, and what concerns several of them.
+
+use std::num::NonZeroUsize;
+
+use http::HeaderName;
+use http::uri::Authority;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::decide::Gateway;
+use crate::headers::{CorsSection, Forwarding, ForwardingSection};
+use crate::limits::{LimitsSection, TimeoutsSection};
+use crate::observe::{Log, LogSection, Metrics, MetricsSection};
+use crate::problem::Problems;
+use crate::rendezvous::RendezvousSection;
+use crate::routing::{AdminApiSection, ExtraRouteSection};
+use crate::upstream::{Upstream, Upstreams, UpstreamsSection};
+use crate::well_known::WellKnownSection;
+
+/// The whole configuration as the operator wrote it. A section's card is the documentation of its type.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[expect(missing_docs, reason = "a section is documented in its own room")]
+pub struct ConfigSection {
+    /// The version of this file's format. There is only 1: should a key ever change its meaning, the new format will be
+    /// 2, and a file that says 1 will not be read as something else.
+    pub version: u32,
+    /// The server name of the homeserver, as in `@user:example.com`: the same as `server_name` in Synapse's own
+    /// configuration. It is the name in user ids, which need not be the name that clients connect to.
+    pub server_name: Option<String>,
+    /// The URL at which clients reach the homeserver: the same as `public_baseurl` in Synapse's own configuration.
+    /// It is published to clients, so it must be right from their side. Unset, it is `https://` with the server name.
+    pub public_baseurl: Option<String>,
+    /// How many threads serve requests. 0 means one for each core of the machine. More than that makes nothing faster.
+    pub threads: u16,
+    pub upstreams: UpstreamsSection,
+    pub rendezvous: RendezvousSection,
+    pub well_known: WellKnownSection,
+    pub forwarding: ForwardingSection,
+    pub cors: CorsSection,
+    pub admin_api: AdminApiSection,
+    pub limits: LimitsSection,
+    pub timeouts: TimeoutsSection,
+    pub extra_routes: Vec<ExtraRouteSection>,
+    pub log: LogSection,
+    pub metrics: MetricsSection,
+}
+
+impl Default for ConfigSection {
+    fn default() -> Self {
+        Self {
+            version: 1,
+            server_name: None,
+            public_baseurl: None,
+            threads: 0,
+            upstreams: UpstreamsSection::default(),
+            rendezvous: RendezvousSection::default(),
+            well_known: WellKnownSection::default(),
+            forwarding: ForwardingSection::default(),
+            cors: CorsSection::default(),
+            admin_api: AdminApiSection::default(),
+            limits: LimitsSection::default(),
+            timeouts: TimeoutsSection::default(),
+            extra_routes: Vec::new(),
+            log: LogSection::default(),
+            metrics: MetricsSection::default(),
+        }
+    }
+}
+
+/// The whole configuration, checked.
+#[derive(Debug)]
+pub struct Config {
+    /// The number of threads that serve requests; none means one for each core.
+    pub threads: Option<NonZeroUsize>,
+    /// What decisions depend on.
+    pub gateway: Gateway,
+    /// How requests and events are written down.
+    pub log: Log,
+    /// Where the metrics are.
+    pub metrics: Metrics,
+}
+
+impl ConfigSection {
+    /// Checks every section, also when an earlier one is wrong.
+    pub fn build(self, problems: &mut Problems) -> Option<Config> {
+        if self.version != 1 {
+            let message = format!("{} is not a version that this gateway reads", self.version);
+            problems.error("version", message, "write `version: 1`");
+        }
+        let server_name = self.server_name.filter(|name| check_server_name(name, problems));
+        // As Synapse has it.
+        let derived = server_name.as_ref().map(|name| format!("https://{name}/"));
+        let public_baseurl = self.public_baseurl.or(derived);
+        let well_known = self.well_known.build(server_name.as_deref(), public_baseurl.as_deref(), problems);
+        let mut upstreams = self.upstreams.build(problems);
+        let add = |name, address| {
+            upstreams.as_mut().map_or(Upstreams::MAIN, |upstreams| upstreams.add(Upstream { name, address }))
+        };
+        let extra_routes = ExtraRouteSection::build(self.extra_routes, add, problems);
+        let forwarding = self.forwarding.build(problems);
+        // Of no consequence where `forwarding` is wrong, but then `cors` is still checked.
+        let unnamed = HeaderName::from_static("x-request-id");
+        let cors = self.cors.build(forwarding.as_ref().map_or(&unnamed, Forwarding::request_id), problems);
+        let rendezvous = self.rendezvous.build(problems);
+        let admin_api = self.admin_api.build(problems);
+        let limits = self.limits.build(problems);
+        let timeouts = self.timeouts.build(problems);
+        let log = self.log.build(problems);
+        let metrics = self.metrics.build(problems);
+        let gateway = Gateway {
+            admin_api: admin_api?,
+            cors: cors?,
+            extra_routes,
+            forwarding: forwarding?,
+            limits: limits?,
+            rendezvous: Some(rendezvous?),
+            timeouts: timeouts?,
+            upstreams: upstreams?,
+            well_known: well_known?,
+        };
+        Some(Config { threads: NonZeroUsize::new(self.threads.into()), gateway, log: log?, metrics: metrics? })
+    }
+}
+
+/// Matrix specification, appendices, "Server name".
+fn check_server_name(name: &str, problems: &mut Problems) -> bool {
+    const LONGEST: usize = 230;
+    let is_known = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b':' | b'[' | b']');
+    let is_valid = name.len() <= LONGEST && name.bytes().all(is_known) && name.parse::<Authority>().is_ok();
+    if !is_valid {
+        let message = format!("`{}` is not a server name", name.escape_debug());
+        problems.error("server_name", message, "write a host with an optional port, such as example.com");
+    }
+    is_valid
+}
