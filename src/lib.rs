@@ -1,6 +1,7 @@
 #![doc = include_str!("ARCHITECTURE.md")]
 
 pub mod class;
+pub mod cli;
 pub mod config;
 pub mod decide;
 #[cfg(feature = "edge")]

@@ -1,1 +1,7 @@
-fn main() {}
+//! The `synapse-gateway` program: arguments in, exit code out.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    synapse_gateway::cli::run(std::env::args_os(), &mut std::io::stdout(), &mut std::io::stderr()).into()
+}

@@ -1,0 +1,105 @@
+use std::fs;
+
+use super::*;
+
+/// Runs `synapse-gateway` with the arguments and returns how it ended and what it wrote.
+fn check(arguments: &[&str]) -> (Exit, String, String) {
+    let arguments = std::iter::once("synapse-gateway").chain(arguments.iter().copied()).map(OsString::from);
+    let (mut out, mut err) = (Vec::new(), Vec::new());
+    let exit = run(arguments, &mut out, &mut err);
+    (exit, String::from_utf8(out).unwrap(), String::from_utf8(err).unwrap())
+}
+
+#[test]
+fn exit_codes_are_those_of_the_manual() {
+    let codes = [Exit::Fine, Exit::Failure, Exit::Usage, Exit::Configuration].map(Exit::code);
+    assert_eq!(codes, [0, 1, 2, 78]);
+}
+
+#[test]
+fn asking_for_help_is_no_error_and_goes_to_standard_output() {
+    for arguments in [&["--help"][..], &["check", "--help"], &["help"]] {
+        let (exit, out, err) = check(arguments);
+        assert_eq!((exit, err.as_str()), (Exit::Fine, ""), "{arguments:?}");
+        assert!(out.contains("USAGE"), "{out}");
+    }
+}
+
+#[test]
+fn every_subcommand_says_what_it_does() {
+    let help = check(&["--help"]).1;
+    for line in ["check        Checks the configuration", "reference    Prints a configuration file"] {
+        assert!(help.contains(line), "{help}");
+    }
+}
+
+#[test]
+fn what_cannot_be_understood_is_a_usage_error_and_goes_to_standard_error() {
+    for arguments in [&[][..], &["chekc"], &["check", "--jsno"], &["check", "-c"], &["reference", "more"]] {
+        let (exit, out, err) = check(arguments);
+        assert_eq!((exit, out.as_str()), (Exit::Usage, ""), "{arguments:?}");
+        assert!(err.contains("USAGE") || err.contains("error"), "{err}");
+    }
+}
+
+#[test]
+fn a_wrong_configuration_exits_with_78_and_names_file_line_and_path() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("gateway.yaml");
+    fs::write(&file, "version: 1\nthreads: many\n").unwrap();
+    let name = file.to_str().unwrap();
+    let (exit, out, err) = check(&["check", "-c", name]);
+    assert_eq!((exit, err.as_str()), (Exit::Configuration, ""));
+    assert!(out.starts_with(&format!("{name}:2:1: error: threads: must be a whole number")), "{out}");
+    assert!(out.ends_with("\n1 error, 0 warnings\n"), "{out}");
+
+    let (exit, out, _) = check(&["check", "--json", "-c", name]);
+    assert_eq!(exit, Exit::Configuration);
+    let list: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(list.as_array().map(Vec::len), Some(1), "{out}");
+    assert_eq!((&list[0]["file"], &list[0]["line"], &list[0]["path"]), (&name.into(), &2.into(), &"threads".into()));
+}
+
+#[test]
+fn a_file_that_is_not_there_is_a_configuration_error_with_a_remedy() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("gateway.yaml");
+    let (exit, out, err) = check(&["check", "-c", file.to_str().unwrap()]);
+    assert_eq!((exit, err.as_str()), (Exit::Configuration, ""));
+    assert!(out.starts_with("error: cannot read ") && out.contains("`-c`"), "{out}");
+}
+
+#[test]
+fn files_in_conf_d_are_read_in_order_and_others_are_not() {
+    let directory = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| fs::write(directory.path().join(name), text).unwrap();
+    write("gateway.yaml", "version: 1\n");
+    fs::create_dir(directory.path().join("conf.d")).unwrap();
+    write("conf.d/20-second.yaml", "second: 1\n");
+    write("conf.d/10-first.yaml", "first: 1\n");
+    write("conf.d/30-third.yaml.dpkg-old", "third: 1\n");
+    write("conf.d/.40-fourth.yaml", "fourth: 1\n");
+    let (exit, out, _) = check(&["check", "-c", directory.path().join("gateway.yaml").to_str().unwrap()]);
+    assert_eq!(exit, Exit::Configuration);
+    let lines: Vec<_> = out.lines().collect();
+    assert!(lines[0].contains("conf.d/10-first.yaml:1:1: error: first: "), "{out}");
+    assert!(lines[1].contains("conf.d/20-second.yaml:1:1: error: second: "), "{out}");
+    assert_eq!(lines[2..], ["2 errors, 0 warnings"]);
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_is_no_failure() {
+    struct Closed;
+    impl Write for Closed {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(io::ErrorKind::BrokenPipe.into())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut err = Vec::new();
+    let exit = run(["synapse-gateway", "reference"].map(OsString::from), &mut Closed, &mut err);
+    assert_eq!((exit, err), (Exit::Fine, Vec::new()));
+}
