@@ -1,1 +1,8 @@
+//! Golden tests: one file is one case, or one generated document. `BLESS=1` rewrites what is expected.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test ends at the first thing that is not as it should be")]
+
+mod bless;
+mod config;
+mod loader;
+mod reference;
