@@ -1,5 +1,6 @@
 """The worlds that the tests share; each is started once and ended by pid, also after a failure."""
 
+import contextlib
 import os
 import shutil
 from pathlib import Path
@@ -48,24 +49,36 @@ def other_world(folder: Path, authority: Authority):
 
 @pytest.fixture(scope="session")
 def broken(folder: Path, authority: Authority):
-    """A gateway whose Synapse is down and whose other upstreams misbehave."""
-    gateway = Gateway(folder / "gateway-broken", authority, authority.issue("gateway-broken"))
-    with upstream_that_closes() as closes, upstream_that_never_answers() as silent:
-        config = gateway.config(
-            "localhost",
-            f"127.0.0.1:{free_port()}",
-            timeouts={"first_byte": "1s", "body_idle": "1s", "client_header": "1s"},
-            admin_api={"enabled": True, "networks": ["10.0.0.0/8"]},
-            extra_routes=[
-                {"path": "/closes/", "proxy": closes},
-                {"path": "/silent/", "proxy": silent},
-                {"path": "/refused/", "proxy": f"http://127.0.0.1:{free_port()}"},
-            ],
-        )
-        try:
-            yield gateway.start(config)
-        finally:
-            gateway.stop()
+    """Gateways by what is wrong with their Synapse, all with the same certificate."""
+    certificate = authority.issue("gateway-broken")
+    refused = f"http://127.0.0.1:{free_port()}"
+    with contextlib.ExitStack() as stack:
+        closes = stack.enter_context(upstream_that_closes())
+        silent = stack.enter_context(upstream_that_never_answers())
+        extra_routes = [
+            {"path": "/closes/", "proxy": closes},
+            {"path": "/silent/", "proxy": silent},
+            {"path": "/refused/", "proxy": refused},
+        ]
+        gateways = {}
+        for name, upstream in {
+            "refused": refused,
+            "closes": closes,
+            "silent": silent,
+            "cdn": refused,
+        }.items():
+            gateway = Gateway(folder / f"gateway-{name}", authority, certificate)
+            config = gateway.config(
+                "localhost",
+                upstream.removeprefix("http://"),
+                timeouts={"first_byte": "1s"},
+                admin_api={"enabled": True, "networks": ["10.0.0.0/8"]},
+                errors={"cdn_safe": name == "cdn"},
+                extra_routes=extra_routes,
+            )
+            stack.callback(gateway.stop)
+            gateways[name] = gateway.start(config)
+        yield gateways
 
 
 @pytest.fixture(params=["HTTP/1.1", "HTTP/2"])
