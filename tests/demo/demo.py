@@ -206,7 +206,9 @@ def main() -> int:
         print(f"Starting Synapse {synapse.server_name} on SQLite, at {synapse.url}", flush=True)
         synapse.start()
         print(f"Starting the gateway in front of it, at {gateway.url}", flush=True)
-        gateway.start(gateway.config(synapse.server_name, f"127.0.0.1:{synapse.port}"))
+        config = gateway.config(synapse.server_name, f"127.0.0.1:{synapse.port}")
+        config["tls"]["hsts"] = 0  # a browser would keep to it for every other port of localhost
+        gateway.start(config)
         worked = run_steps(Demo(synapse, gateway, authority))
         if not once:
             stay_up(gateway, synapse, authority)

@@ -11,7 +11,7 @@ from harness.certificates import Authority
 from harness.gateway import REPOSITORY, Gateway
 from harness.ports import free_port
 from stub import upstream_that_closes, upstream_that_never_answers
-from world import World
+from world import BROKEN_SESSIONS, World
 
 
 @pytest.fixture(scope="session")
@@ -73,6 +73,7 @@ def broken(folder: Path, authority: Authority):
                 upstream.removeprefix("http://"),
                 timeouts={"first_byte": "1s"},
                 admin_api={"enabled": True, "networks": ["10.0.0.0/8"]},
+                rendezvous={"enabled": True, "max_entries": BROKEN_SESSIONS},
                 errors={"cdn_safe": name == "cdn"},
                 extra_routes=extra_routes,
             )

@@ -13,6 +13,8 @@ from harness.synapse import Synapse
 PASSWORD = "a long enough password"
 #: The addresses from which the gateway believes forwarding headers.
 TRUSTED_PROXY, SECOND_TRUSTED_PROXY = "127.0.0.9", "127.0.0.10"
+#: How many rendezvous sessions the gateways without a working Synapse hold.
+BROKEN_SESSIONS = 3
 
 
 class World:
