@@ -3,8 +3,11 @@
 //! It must not decide anything itself: it calls the library and prints what comes back.
 
 mod check;
+mod explain;
+mod prepare;
 mod problems;
 mod reference;
+mod run;
 
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -51,7 +54,9 @@ impl From<Exit> for ExitCode {
 #[structopt(name = "synapse-gateway")]
 enum Command {
     Check(check::Check),
+    Explain(explain::Explain),
     Reference(reference::Reference),
+    Run(run::Run),
 }
 
 // No doc comment: the parser would show it in place of the help of each subcommand that this is part of.
@@ -70,10 +75,12 @@ impl ConfigFile {
 }
 
 impl Command {
-    fn execute(self, out: &mut dyn Write) -> anyhow::Result<Exit> {
+    fn execute(self, out: &mut dyn Write, err: &mut dyn Write) -> anyhow::Result<Exit> {
         match self {
             Self::Check(command) => command.execute(out),
+            Self::Explain(command) => command.execute(out, err),
             Self::Reference(command) => command.execute(out),
+            Self::Run(command) => command.execute(err),
         }
     }
 }
@@ -84,7 +91,7 @@ where
     I: IntoIterator<Item = OsString>,
 {
     let (result, exit) = match Command::from_iter_safe(arguments) {
-        Ok(command) => match command.execute(out) {
+        Ok(command) => match command.execute(out, err) {
             Ok(exit) => (Ok(()), exit),
             // Whoever read the answer has seen enough, as in `reference | head`.
             Err(error) if is_broken_pipe(&error) => (Ok(()), Exit::Fine),

@@ -20,6 +20,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 
+use crate::listen::Tls;
 use crate::problem::{Problems, Severity};
 use findings::{Findings, Mark};
 use tree::{Content, Node};
@@ -42,7 +43,13 @@ pub struct Source {
 /// There is a configuration exactly if none of the problems is an error.
 #[must_use]
 pub fn load(sources: &[Source]) -> (Option<Config>, Problems) {
-    load_as(sources, ConfigSection::build)
+    load_with(sources, |_, _| ())
+}
+
+/// [`load`], where `inspect` looks at what the TLS policy names: files, which this module does not open.
+#[must_use]
+pub fn load_with(sources: &[Source], inspect: impl FnOnce(&Tls, &mut Problems)) -> (Option<Config>, Problems) {
+    load_as(sources, |section: ConfigSection, problems| section.build(inspect, problems))
 }
 
 /// [`load`] for any root: reads the files as a `T`, and builds what it means.

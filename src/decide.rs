@@ -10,6 +10,7 @@ use http::header::LOCATION;
 use http::{HeaderValue, Method, StatusCode};
 
 use crate::class::RouteClass;
+use crate::errors::Errors;
 use crate::headers::{Client, Cors, Forwarding};
 use crate::inbound::{Inbound, Scheme};
 use crate::limits::{Limits, Timeouts};
@@ -27,10 +28,11 @@ use crate::well_known::WellKnown;
 pub struct Gateway {
     pub admin_api: AdminApi,
     pub cors: Cors,
+    pub errors: Errors,
     pub extra_routes: ExtraRoutes,
     pub forwarding: Forwarding,
     pub limits: Limits,
-    pub rendezvous: Option<Rendezvous>,
+    pub rendezvous: Rendezvous,
     pub timeouts: Timeouts,
     pub upstreams: Upstreams,
     pub well_known: WellKnown,
@@ -153,8 +155,8 @@ impl Gateway {
             return (RouteClass::Service, Rule::RedirectHttps, Action::Reply(redirect_https(inbound, port)));
         }
         let serve = inbound.arrival.serve;
-        if let Some(rendezvous) = self.rendezvous.as_ref().filter(|_| serve.client)
-            && let Some(claim) = rendezvous.claims(inbound)
+        if serve.client
+            && let Some(claim) = self.rendezvous.claims(inbound)
         {
             return match claim {
                 Claim::Preflight => (RouteClass::Rendezvous, Rule::Preflight, self.preflight(CorsKind::Rendezvous)),

@@ -1,15 +1,28 @@
 //! All that awaits, opens files and sockets, reads clocks or draws randomness.
+//!
+//! The edge carries decisions out and decides nothing itself: what a request means is [`crate::decide`]'s business.
 
 #![expect(clippy::disallowed_methods, reason = "this is the part of the house that reads clocks")]
 
 pub mod access_log;
 pub mod bind;
 pub mod certificates;
+mod challenge;
+mod connection;
+mod exposition;
+mod failure;
+mod housekeeping;
 pub mod journal;
 pub mod listener;
 pub mod metrics;
+mod pool;
+mod proxy;
 mod proxy_protocol;
+mod ready;
+mod record;
 pub mod rendezvous;
+pub mod server;
+mod state;
 pub mod store;
 mod stream;
 pub mod tls;
@@ -17,5 +30,3 @@ pub mod watch;
 
 #[cfg(test)]
 mod fixture;
-
-pub use stream::arrival;

@@ -1,11 +1,13 @@
 #![doc = include_str!("ARCHITECTURE.md")]
 
 pub mod class;
+#[cfg(feature = "edge")]
 pub mod cli;
 pub mod config;
 pub mod decide;
 #[cfg(feature = "edge")]
 pub mod edge;
+pub mod errors;
 pub mod headers;
 pub mod inbound;
 pub mod limits;

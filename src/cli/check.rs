@@ -4,9 +4,8 @@ use std::io::Write;
 
 use structopt::StructOpt;
 
+use super::prepare::prepare;
 use super::{ConfigFile, Exit, problems};
-use crate::config;
-use crate::problem::Problems;
 
 /// Checks the configuration and tells all that is wrong with it at once
 #[derive(Debug, StructOpt)]
@@ -20,18 +19,18 @@ pub(super) struct Check {
 
 impl Check {
     pub(super) fn execute(self, out: &mut dyn Write) -> anyhow::Result<Exit> {
-        let found = match config::read(self.config.path()) {
-            Ok(sources) => config::load(&sources).1,
-            Err(error) => {
-                let mut found = Problems::default();
-                found.add(error.into());
-                found
-            }
-        };
+        let (prepared, found) = prepare(self.config.path());
         if self.json {
             problems::print_json(&found, out)?;
         } else {
             problems::print(&found, out)?;
+            if let Some(prepared) = prepared {
+                writeln!(
+                    out,
+                    "rendezvous sessions take at most {} of memory",
+                    prepared.config.gateway.rendezvous.worst_case_memory()
+                )?;
+            }
         }
         Ok(if found.has_errors() { Exit::Configuration } else { Exit::Fine })
     }

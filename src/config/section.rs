@@ -8,8 +8,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::decide::Gateway;
+use crate::errors::ErrorsSection;
 use crate::headers::{CorsSection, Forwarding, ForwardingSection};
 use crate::limits::{LimitsSection, TimeoutsSection};
+use crate::listen::{Listener, ListenerSection, Tls, TlsSection, build_listeners};
 use crate::observe::{Log, LogSection, Metrics, MetricsSection};
 use crate::problem::Problems;
 use crate::rendezvous::RendezvousSection;
@@ -33,6 +35,8 @@ pub struct ConfigSection {
     pub public_baseurl: Option<String>,
     /// How many threads serve requests. 0 means one for each core of the machine. More than that makes nothing faster.
     pub threads: u16,
+    pub listeners: Vec<ListenerSection>,
+    pub tls: Option<TlsSection>,
     pub upstreams: UpstreamsSection,
     pub rendezvous: RendezvousSection,
     pub well_known: WellKnownSection,
@@ -42,6 +46,7 @@ pub struct ConfigSection {
     pub limits: LimitsSection,
     pub timeouts: TimeoutsSection,
     pub extra_routes: Vec<ExtraRouteSection>,
+    pub errors: ErrorsSection,
     pub log: LogSection,
     pub metrics: MetricsSection,
 }
@@ -53,6 +58,8 @@ impl Default for ConfigSection {
             server_name: None,
             public_baseurl: None,
             threads: 0,
+            listeners: Vec::new(),
+            tls: None,
             upstreams: UpstreamsSection::default(),
             rendezvous: RendezvousSection::default(),
             well_known: WellKnownSection::default(),
@@ -62,6 +69,7 @@ impl Default for ConfigSection {
             limits: LimitsSection::default(),
             timeouts: TimeoutsSection::default(),
             extra_routes: Vec::new(),
+            errors: ErrorsSection::default(),
             log: LogSection::default(),
             metrics: MetricsSection::default(),
         }
@@ -73,6 +81,10 @@ impl Default for ConfigSection {
 pub struct Config {
     /// The number of threads that serve requests; none means one for each core.
     pub threads: Option<NonZeroUsize>,
+    /// Where clients connect.
+    pub listeners: Vec<Listener>,
+    /// The TLS policy; None if there are no certificates.
+    pub tls: Option<Tls>,
     /// What decisions depend on.
     pub gateway: Gateway,
     /// How requests and events are written down.
@@ -82,8 +94,8 @@ pub struct Config {
 }
 
 impl ConfigSection {
-    /// Checks every section, also when an earlier one is wrong.
-    pub fn build(self, problems: &mut Problems) -> Option<Config> {
+    /// Checks every section, also when an earlier one is wrong. `inspect` looks at what the TLS policy names.
+    pub fn build(self, inspect: impl FnOnce(&Tls, &mut Problems), problems: &mut Problems) -> Option<Config> {
         if self.version != 1 {
             let message = format!("{} is not a version that this gateway reads", self.version);
             problems.error("version", message, "write `version: 1`");
@@ -98,6 +110,11 @@ impl ConfigSection {
             upstreams.as_mut().map_or(Upstreams::MAIN, |upstreams| upstreams.add(Upstream { name, address }))
         };
         let extra_routes = ExtraRouteSection::build(self.extra_routes, add, problems);
+        let listeners = build_listeners(self.listeners, self.tls.is_some(), problems);
+        let tls = self.tls.map(|tls| tls.build(problems));
+        if let Some(Some(tls)) = &tls {
+            inspect(tls, problems);
+        }
         let forwarding = self.forwarding.build(problems);
         // Of no consequence where `forwarding` is wrong, but then `cors` is still checked.
         let unnamed = HeaderName::from_static("x-request-id");
@@ -111,15 +128,27 @@ impl ConfigSection {
         let gateway = Gateway {
             admin_api: admin_api?,
             cors: cors?,
+            errors: self.errors.build(),
             extra_routes,
             forwarding: forwarding?,
             limits: limits?,
-            rendezvous: Some(rendezvous?),
+            rendezvous: rendezvous?,
             timeouts: timeouts?,
             upstreams: upstreams?,
             well_known: well_known?,
         };
-        Some(Config { threads: NonZeroUsize::new(self.threads.into()), gateway, log: log?, metrics: metrics? })
+        Some(Config {
+            threads: NonZeroUsize::new(self.threads.into()),
+            listeners: listeners?,
+            // A section that is there must be right.
+            tls: match tls {
+                Some(tls) => Some(tls?),
+                None => None,
+            },
+            gateway,
+            log: log?,
+            metrics: metrics?,
+        })
     }
 }
 

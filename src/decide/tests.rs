@@ -2,6 +2,7 @@ use http::header::{HOST, LOCATION};
 use http::{HeaderValue, Method, Request};
 
 use super::*;
+use crate::errors::ErrorsSection;
 use crate::headers::{CorsSection, ForwardingSection};
 use crate::inbound::{Arrival, Serve};
 use crate::limits::{LimitsSection, TimeoutsSection};
@@ -33,10 +34,11 @@ fn gateway() -> Gateway {
     let built = Gateway {
         admin_api: admin.build(&mut problems).unwrap(),
         cors: CorsSection::default().build(forwarding.request_id(), &mut problems).unwrap(),
+        errors: ErrorsSection::default().build(),
         extra_routes,
         forwarding,
         limits: LimitsSection::default().build(&mut problems).unwrap(),
-        rendezvous: rendezvous.build(&mut problems),
+        rendezvous: rendezvous.build(&mut problems).unwrap(),
         timeouts: TimeoutsSection::default().build(&mut problems).unwrap(),
         upstreams,
         well_known: well_known.build(Some("example.com"), Some("https://matrix.example.com/"), &mut problems).unwrap(),

@@ -170,6 +170,11 @@ impl Listeners {
         Ok(())
     }
 
+    /// Closes all listeners. Connections that are open stay open.
+    pub fn close(&self) {
+        self.open.send_replace(Vec::new());
+    }
+
     /// The addresses in use, with the ports that the kernel chose.
     #[must_use]
     pub fn addresses(&self) -> Vec<String> {

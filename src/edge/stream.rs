@@ -35,7 +35,7 @@ pub(super) use socket::{RawSocket, Socket};
 
 /// How the connection of a request arrived.
 #[must_use]
-pub fn arrival(session: &Session) -> Option<&Arc<Arrival>> {
+pub(super) fn arrival(session: &Session) -> Option<&Arc<Arrival>> {
     carried(session.digest()?)
 }
 

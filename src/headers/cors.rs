@@ -45,8 +45,8 @@ impl Cors {
         Self {
             manage,
             max_age,
-            expose: list(SYNAPSE_EXPOSES, exposed.iter().map(String::as_str)),
-            expose_rendezvous: list(RENDEZVOUS_EXPOSES, exposed.iter().map(String::as_str)),
+            expose: completed(SYNAPSE_EXPOSES, &exposed),
+            expose_rendezvous: completed(RENDEZVOUS_EXPOSES, &exposed),
             exposed,
         }
     }
@@ -100,10 +100,7 @@ impl Cors {
         let theirs = answer.0.get(ACCESS_CONTROL_EXPOSE_HEADERS).and_then(|value| value.to_str().ok());
         match theirs {
             None | Some("" | SYNAPSE_EXPOSES) => self.expose.clone(),
-            Some(theirs) => {
-                let has = |name: &str| theirs.split(',').any(|their| their.trim().eq_ignore_ascii_case(name));
-                list(theirs, self.exposed.iter().map(String::as_str).filter(|name| !has(name)))
-            }
+            Some(theirs) => completed(theirs, &self.exposed),
         }
     }
 }
@@ -126,11 +123,14 @@ impl<'a> CrossOrigin<'a> {
     }
 }
 
-fn list<'a>(first: &str, more: impl Iterator<Item = &'a str>) -> HeaderValue {
-    let mut value = first.to_owned();
+/// A list of header names, and those of `more` that are not on it yet.
+fn completed(names: &str, more: &[String]) -> HeaderValue {
+    let mut value = names.to_owned();
     for name in more {
-        value.push_str(", ");
-        value.push_str(name);
+        if !names.split(',').any(|known| known.trim().eq_ignore_ascii_case(name)) {
+            value.push_str(", ");
+            value.push_str(name);
+        }
     }
     // Only an upstream's own value could hold a byte that is not allowed, and then it would not have been a string.
     HeaderValue::try_from(value).unwrap_or(HeaderValue::from_static(SYNAPSE_EXPOSES))

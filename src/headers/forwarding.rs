@@ -12,7 +12,7 @@ use crate::inbound::{Inbound, Scheme};
 
 /// Request headers that never reach Synapse: what a client claims about its own address or request id, and what only
 /// Synapse's own processes may send each other (`synapse/http/proxy.py` takes Proxy-Authorization as proof of that).
-pub const STRIPPED: [HeaderName; 12] = [
+pub static STRIPPED: [HeaderName; 12] = [
     HeaderName::from_static("forwarded"),
     HeaderName::from_static("proxy-authorization"),
     HeaderName::from_static("proxy-connection"),

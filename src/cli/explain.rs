@@ -1,0 +1,252 @@
+//! `explain`: why and where a request goes, from the same decision that the running proxy carries out.
+
+use std::io::{self, BufRead, Write};
+use std::net::IpAddr;
+
+use anyhow::{Context as _, bail, ensure};
+use http::header::{CONTENT_LENGTH, HOST};
+use http::request::Parts;
+use http::{HeaderName, HeaderValue, Method, Request, Uri};
+use serde_json::{Map, Value, json};
+use structopt::StructOpt;
+
+use super::prepare::prepare;
+use super::{ConfigFile, Exit, problems};
+use crate::config::Config;
+use crate::decide::{Action, Decision, Forward, Gateway};
+use crate::headers::STRIPPED;
+use crate::inbound::{Arrival, Inbound, Scheme};
+use crate::listen::{Listener, Transport};
+use crate::matrix::MatrixError;
+use crate::reply::{Body, Reply};
+
+/// Says why and where a request goes, without sending it
+#[derive(Debug, StructOpt)]
+pub(super) struct Explain {
+    #[structopt(flatten)]
+    config: ConfigFile,
+    /// Prints a JSON object for each request
+    #[structopt(long)]
+    json: bool,
+    /// Reads requests from standard input, one `METHOD URL` a line
+    #[structopt(long)]
+    batch: bool,
+    /// The address that the request comes from
+    #[structopt(long, value_name = "ADDRESS", default_value = "192.0.2.1")]
+    from: IpAddr,
+    /// The listener that it comes to, by its address as configured; by default the first that fits the URL
+    #[structopt(long, value_name = "ADDRESS")]
+    listener: Option<String>,
+    /// A header of the request
+    #[structopt(short = "H", long = "header", value_name = "NAME: VALUE", number_of_values = 1)]
+    headers: Vec<String>,
+    /// The method, such as GET
+    #[structopt(required_unless = "batch", conflicts_with = "batch")]
+    method: Option<String>,
+    /// The URL, or a path and query
+    #[structopt(required_unless = "batch")]
+    url: Option<String>,
+}
+
+impl Explain {
+    pub(super) fn execute(self, out: &mut dyn Write, err: &mut dyn Write) -> anyhow::Result<Exit> {
+        let (prepared, found) = prepare(self.config.path());
+        let Some(prepared) = prepared else {
+            problems::print(&found, err)?;
+            return Ok(Exit::Configuration);
+        };
+        let config = &prepared.config;
+        if self.batch {
+            return self.explain_all(config, out, err);
+        }
+        if let (Some(method), Some(url)) = (&self.method, &self.url) {
+            self.explain(config, method, url, out)?;
+        }
+        Ok(Exit::Fine)
+    }
+
+    fn explain_all(&self, config: &Config, out: &mut dyn Write, err: &mut dyn Write) -> anyhow::Result<Exit> {
+        let mut exit = Exit::Fine;
+        for (number, line) in io::stdin().lock().lines().enumerate() {
+            let line = line?;
+            let explained = match line.split_once(' ') {
+                _ if line.trim().is_empty() => continue,
+                Some((method, url)) => self.explain(config, method, url.trim(), out),
+                None => Err(anyhow::anyhow!("`{line}` is not `METHOD URL`")),
+            };
+            if let Err(error) = explained {
+                writeln!(err, "line {}: {error:#}", number + 1)?;
+                exit = Exit::Failure;
+            }
+        }
+        Ok(exit)
+    }
+
+    fn explain(&self, config: &Config, method: &str, url: &str, out: &mut dyn Write) -> anyhow::Result<()> {
+        let asked = Asked::read(method, url, &self.headers)?;
+        let listener = self.listener(config, &asked)?;
+        let arrival = listener.arrival(listener.address.port(), Some(self.from.to_canonical()));
+        let explanation = explain(config, &asked, &arrival);
+        if self.json {
+            writeln!(out, "{}", Value::Object(explanation))?;
+            return Ok(());
+        }
+        writeln!(out, "{method} {url}")?;
+        for (key, value) in &explanation {
+            let text = match value {
+                Value::String(text) => text.clone(),
+                Value::Array(list) => list.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(", "),
+                other => other.to_string(),
+            };
+            writeln!(out, "  {:<16} {text}", key.replace('_', " "))?;
+        }
+        Ok(())
+    }
+
+    fn listener<'a>(&self, config: &'a Config, asked: &Asked) -> anyhow::Result<&'a Listener> {
+        if let Some(named) = &self.listener {
+            let found = config.listeners.iter().find(|listener| listener.address.to_string() == *named);
+            return found.with_context(|| format!("there is no listener on {named}"));
+        }
+        let tls = |listener: &&Listener| (listener.transport != Transport::Plain) == (asked.scheme == Scheme::Https);
+        let port = |listener: &&Listener| listener.address.port() == asked.port;
+        let of_scheme = config.listeners.iter().filter(tls);
+        let found = of_scheme.clone().find(port).or_else(|| of_scheme.clone().next()).or(config.listeners.first());
+        found.context("there is no listener")
+    }
+}
+
+/// A request that nobody sent.
+struct Asked {
+    parts: Parts,
+    target: String,
+    scheme: Scheme,
+    port: Option<u16>,
+}
+
+impl Asked {
+    fn read(method: &str, url: &str, headers: &[String]) -> anyhow::Result<Self> {
+        let (mut parts, ()) = Request::new(()).into_parts();
+        parts.method = Method::from_bytes(method.as_bytes()).with_context(|| format!("`{method}` is not a method"))?;
+        let (scheme, rest) = match url.split_once("://") {
+            Some(("https", rest)) => (Scheme::Https, rest),
+            Some(("http", rest)) => (Scheme::Http, rest),
+            Some((scheme, _)) => bail!("`{scheme}` is not a scheme of ours; write https:// or http://"),
+            None => (Scheme::Https, url),
+        };
+        let (authority, target) = match rest.find('/') {
+            Some(0) => ("localhost", rest.to_owned()),
+            Some(slash) => {
+                let (authority, target) = rest.split_at(slash);
+                (authority, target.to_owned())
+            }
+            None => (rest, "/".to_owned()),
+        };
+        let uri: Uri =
+            format!("//{authority}").parse().or_else(|_| authority.parse()).context("the host is malformed")?;
+        let default = if scheme == Scheme::Https { 443 } else { 80 };
+        parts.headers.insert(HOST, HeaderValue::from_str(authority).context("the host is malformed")?);
+        for header in headers {
+            let (name, value) = header.split_once(':').with_context(|| format!("`{header}` is not `Name: value`"))?;
+            let name = HeaderName::from_bytes(name.trim().as_bytes())
+                .with_context(|| format!("`{name}` is not a header name"))?;
+            let value =
+                HeaderValue::from_str(value.trim()).with_context(|| format!("the value of {name} is malformed"))?;
+            if name == HOST || name == CONTENT_LENGTH {
+                parts.headers.insert(name, value);
+            } else {
+                parts.headers.append(name, value);
+            }
+        }
+        ensure!(!target.is_empty(), "there is no path");
+        Ok(Self { parts, target, scheme, port: uri.port_u16().or(Some(default)) })
+    }
+}
+
+fn explain(config: &Config, asked: &Asked, arrival: &Arrival) -> Map<String, Value> {
+    let gateway = &config.gateway;
+    let mut told = Map::new();
+    told.insert("listener".to_owned(), json!(arrival.listener));
+    let inbound = match Inbound::read(&asked.parts, asked.target.as_bytes(), arrival, &gateway.limits.head) {
+        Ok(inbound) => inbound,
+        Err(refusal) => {
+            told.insert("rule".to_owned(), json!("request head"));
+            tell_reply(&mut told, &MatrixError::from(refusal).into());
+            return told;
+        }
+    };
+    let Decision { class, rule, client, action } = gateway.decide(&inbound);
+    told.insert("host".to_owned(), json!(inbound.authority));
+    told.insert("client".to_owned(), json!(client.address.to_string()));
+    told.insert("scheme".to_owned(), json!(client.scheme.as_str()));
+    told.insert("rule".to_owned(), json!(rule.as_str()));
+    told.insert("class".to_owned(), json!(class.as_str()));
+    match action {
+        Action::Forward(forward) => tell_forward(&mut told, gateway, &inbound, client.address, client.scheme, &forward),
+        Action::Reply(reply) => tell_reply(&mut told, &reply),
+        Action::Rendezvous(request) => {
+            told.insert("action".to_owned(), json!("answered from the rendezvous store"));
+            told.insert("protocol".to_owned(), json!(format!("{:?}", request.protocol)));
+            told.insert("body_limit".to_owned(), json!(request.body_limit()));
+        }
+        Action::AcmeChallenge { webroot, token } => {
+            told.insert("action".to_owned(), json!("answered with a file of the ACME webroot"));
+            let file = webroot.join(".well-known/acme-challenge").join(token);
+            told.insert("file".to_owned(), json!(file.display().to_string()));
+        }
+        Action::Ready => {
+            told.insert("action".to_owned(), json!("answered by whether Synapse answers"));
+        }
+    }
+    told
+}
+
+fn tell_forward(
+    told: &mut Map<String, Value>,
+    gateway: &Gateway,
+    inbound: &Inbound,
+    client: IpAddr,
+    scheme: Scheme,
+    forward: &Forward,
+) {
+    let upstream = gateway.upstreams.as_slice().get(forward.upstream.0);
+    let address = upstream.map(|upstream| upstream.address.to_string());
+    let whole = inbound.query.map_or_else(|| inbound.path.to_owned(), |query| format!("{}?{query}", inbound.path));
+    told.insert("action".to_owned(), json!("forwarded"));
+    told.insert("upstream".to_owned(), json!(gateway.upstreams.name(forward.upstream)));
+    told.insert("address".to_owned(), json!(address));
+    told.insert("target".to_owned(), json!(whole.get(forward.skip..)));
+    told.insert("silence".to_owned(), json!(format!("{:?}", forward.silence)));
+    told.insert("total".to_owned(), json!(format!("{:?}", gateway.timeouts.total)));
+    told.insert("body_limit".to_owned(), json!(forward.body_limit));
+    told.insert("websocket".to_owned(), json!(forward.websocket));
+    let request_id = gateway.forwarding.request_id();
+    let added = [
+        format!("x-forwarded-for: {client}"),
+        format!("x-forwarded-proto: {}", scheme.as_str()),
+        format!("{request_id}: (made for each request)"),
+    ];
+    told.insert("headers_added".to_owned(), json!(added));
+    let sent = |name: &&HeaderName| inbound.headers.contains_key(*name);
+    let removed: Vec<&str> = STRIPPED.iter().filter(sent).map(HeaderName::as_str).collect();
+    told.insert("headers_removed".to_owned(), json!(removed));
+}
+
+fn tell_reply(told: &mut Map<String, Value>, reply: &Reply) {
+    told.insert("action".to_owned(), json!("answered here"));
+    told.insert("status".to_owned(), json!(reply.status.as_u16()));
+    for (name, value) in &reply.headers {
+        told.insert(name.to_string(), json!(String::from_utf8_lossy(value.as_bytes())));
+    }
+    match &reply.body {
+        Body::Error(error) => {
+            told.insert("errcode".to_owned(), json!(error.errcode.as_str()));
+            told.insert("error".to_owned(), json!(error.message));
+            told.insert("cause".to_owned(), json!(error.cause.as_str()));
+        }
+        Body::Full(body) => {
+            told.insert("body".to_owned(), json!(String::from_utf8_lossy(body)));
+        }
+        Body::Empty => {}
+    }
+}

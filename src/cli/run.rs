@@ -1,0 +1,45 @@
+//! `run`: serve.
+
+use std::io::Write;
+use std::path::Path;
+
+use anyhow::bail;
+use structopt::StructOpt;
+
+use super::prepare::prepare;
+use super::{ConfigFile, Exit, problems};
+use crate::edge::server::{self, Prepared};
+
+/// Serves until it is stopped; the systemd unit runs this
+#[derive(Debug, StructOpt)]
+pub(super) struct Run {
+    #[structopt(flatten)]
+    config: ConfigFile,
+}
+
+impl Run {
+    pub(super) fn execute(self, err: &mut dyn Write) -> anyhow::Result<Exit> {
+        let path = self.config.path().to_owned();
+        let (prepared, found) = prepare(&path);
+        if !found.as_slice().is_empty() {
+            problems::print(&found, err)?;
+        }
+        let Some(prepared) = prepared else { return Ok(Exit::Configuration) };
+        server::run(prepared, Box::new(move || reread(&path)))?;
+        Ok(Exit::Fine)
+    }
+}
+
+fn reread(path: &Path) -> anyhow::Result<Prepared> {
+    let (prepared, found) = prepare(path);
+    let listed: Vec<String> = found.as_slice().iter().map(ToString::to_string).collect();
+    match prepared {
+        Some(prepared) => {
+            for warning in listed {
+                log::warn!("{warning}");
+            }
+            Ok(prepared)
+        }
+        None => bail!("{}", listed.join("\n")),
+    }
+}

@@ -1,0 +1,166 @@
+//! One client connection: deadlines that Pingora does not have, around the proxy that it does.
+//!
+//! Pingora bounds single reads, not whole heads, and does not bound HTTP/2 bodies at all. Every request therefore runs
+//! beside a deadline that its own progress moves on; when it passes, the request is dropped: an HTTP/1.1 connection
+//! closes, an HTTP/2 stream is reset, the upstream is freed.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use pingora_core::apps::{HttpServerApp, HttpServerOptions, ReusedHttpStream, ServerApp};
+use pingora_core::protocols::http::ServerSession;
+use pingora_core::protocols::http::v2::server::{H2Options, default_h2_options};
+use pingora_core::protocols::{ALPN, Stream};
+use pingora_core::server::ShutdownWatch;
+use pingora_proxy::HttpProxy;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use super::proxy::Proxy;
+use super::state::State;
+
+tokio::task_local! {
+    /// The deadline of the request that this task serves.
+    static DEADLINE: Arc<Deadline>;
+}
+
+/// Flow-control windows: a client uploads at most one window for each round trip.
+const STREAM_WINDOW: u32 = 1 << 20;
+const CONNECTION_WINDOW: u32 = 4 << 20;
+
+/// A point in time that only the request's own progress moves on.
+#[derive(Debug)]
+pub(super) struct Deadline {
+    start: Instant,
+    millis: AtomicU64,
+}
+
+impl Deadline {
+    /// The deadline of the request that runs in this task. Pingora makes a request's context once its head is read.
+    pub(super) fn current() -> Option<Arc<Self>> {
+        DEADLINE.try_with(Arc::clone).ok()
+    }
+
+    fn after(wait: Duration) -> Self {
+        Self { start: Instant::now(), millis: AtomicU64::new(millis(wait)) }
+    }
+
+    /// Moves the deadline to `wait` from now.
+    pub(super) fn extend(&self, wait: Duration) {
+        self.millis.store(millis(self.start.elapsed() + wait), Ordering::Relaxed);
+    }
+
+    fn at(&self) -> Instant {
+        self.start + Duration::from_millis(self.millis.load(Ordering::Relaxed))
+    }
+
+    /// Returns once the deadline has passed. It is looked at again when it was due, so moving it costs nothing.
+    async fn passed(&self) {
+        while Instant::now() < self.at() {
+            tokio::time::sleep_until(self.at()).await;
+        }
+    }
+}
+
+fn millis(wait: Duration) -> u64 {
+    u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Serves client connections with one proxy.
+pub(super) struct Front {
+    proxy: Arc<HttpProxy<Proxy>>,
+    state: Arc<State>,
+}
+
+impl Front {
+    /// Serves with `proxy`, which shares `state`.
+    #[must_use]
+    pub(super) fn new(proxy: Arc<HttpProxy<Proxy>>, state: Arc<State>) -> Self {
+        Self { proxy, state }
+    }
+
+    /// Serves a connection until it closes.
+    pub(super) async fn serve(&self, stream: Stream, shutdown: &ShutdownWatch) {
+        let running = self.state.running();
+        let timeouts = running.gateway.timeouts;
+        let http2 = matches!(stream.selected_alpn_proto(), Some(ALPN::H2));
+        let app = Arc::new(Connection {
+            proxy: Arc::clone(&self.proxy),
+            header: timeouts.client_header,
+            keep_alive: timeouts.keep_alive,
+            reused: AtomicBool::new(false),
+            started: Notify::new(),
+            h2: http2.then(|| h2_options(running.gateway.limits.http2_streams)),
+            options: options(timeouts.keep_alive),
+        });
+        drop(running);
+        if !http2 {
+            app.process_new(stream, shutdown).await;
+            return;
+        }
+        let silent = async {
+            if tokio::time::timeout(timeouts.http2_first_stream, app.started.notified()).await.is_ok() {
+                std::future::pending::<()>().await;
+            }
+        };
+        tokio::select! {
+            _ = app.process_new(stream, shutdown) => {}
+            () = silent => {}
+        }
+    }
+}
+
+fn h2_options(streams: u32) -> H2Options {
+    let mut options = default_h2_options();
+    options
+        .max_concurrent_streams(streams)
+        .initial_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW);
+    options
+}
+
+fn options(keep_alive: Duration) -> HttpServerOptions {
+    let mut options = HttpServerOptions::default();
+    options.h2_idle_timeout = Some(keep_alive);
+    options
+}
+
+/// One connection, as Pingora's HTTP server sees it.
+struct Connection {
+    proxy: Arc<HttpProxy<Proxy>>,
+    header: Duration,
+    keep_alive: Duration,
+    reused: AtomicBool,
+    started: Notify,
+    h2: Option<H2Options>,
+    options: HttpServerOptions,
+}
+
+#[async_trait]
+impl HttpServerApp for Connection {
+    async fn process_new_http(
+        self: &Arc<Self>,
+        session: ServerSession,
+        shutdown: &ShutdownWatch,
+    ) -> Option<ReusedHttpStream> {
+        self.started.notify_one();
+        // An idle connection may wait before the next head begins.
+        let idle = if self.reused.swap(true, Ordering::Relaxed) { self.keep_alive } else { Duration::ZERO };
+        let deadline = Arc::new(Deadline::after(idle + self.header));
+        tokio::select! {
+            biased;
+            reused = DEADLINE.scope(Arc::clone(&deadline), self.proxy.process_new_http(session, shutdown)) => reused,
+            () = deadline.passed() => None,
+        }
+    }
+
+    fn h2_options(&self) -> Option<H2Options> {
+        self.h2.clone()
+    }
+
+    fn server_options(&self) -> Option<&HttpServerOptions> {
+        Some(&self.options)
+    }
+}

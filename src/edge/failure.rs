@@ -1,0 +1,96 @@
+//! What goes wrong between client, gateway and upstream, and what the client is told about it.
+//!
+//! Pingora's errors end here.
+
+use http::StatusCode;
+use pingora_core::{Error, ErrorSource, ErrorType};
+
+use crate::errors::RETRY_AFTER;
+use crate::matrix::{Cause, ErrCode, MatrixError};
+
+/// What happened to a request that could not be forwarded to its end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Failure {
+    /// The client is told.
+    Answer(Box<MatrixError>),
+    /// The client has gone, or has stopped reading.
+    Silent(Cause),
+}
+
+/// A refusal of our own on its way through Pingora, which carries nothing but a status.
+pub(super) fn refusal(error: &MatrixError) -> Box<Error> {
+    Error::explain(ErrorType::HTTPStatus(error.status.as_u16()), error.cause.as_str())
+}
+
+impl Failure {
+    /// Grades an error by whose fault it is. `body_pending` is whether the client still owes a part of its body: then it
+    /// was the client that kept the upstream waiting.
+    pub(super) fn of(error: &Error, body_pending: bool) -> Self {
+        match error.esource() {
+            ErrorSource::Upstream => upstream(error.etype(), body_pending),
+            ErrorSource::Downstream => downstream(error.etype()),
+            ErrorSource::Internal | ErrorSource::Unset => internal(),
+        }
+    }
+}
+
+fn upstream(error: &ErrorType, body_pending: bool) -> Failure {
+    let bad_gateway = |cause, message| answer(StatusCode::BAD_GATEWAY, cause, message);
+    // Pingora's kinds of errors are an open set: what is not named here is an answer that could not be understood.
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "ErrorType is non-exhaustive in practice and grows with Pingora"
+    )]
+    match error {
+        ErrorType::ConnectTimedout | ErrorType::TLSHandshakeTimedout => unavailable(Cause::UpstreamConnectTimeout),
+        ErrorType::ConnectRefused
+        | ErrorType::ConnectNoRoute
+        | ErrorType::ConnectError
+        | ErrorType::ConnectProxyFailure
+        | ErrorType::BindError
+        | ErrorType::SocketError => unavailable(Cause::UpstreamRefused),
+        ErrorType::ReadTimedout | ErrorType::WriteTimedout if body_pending => body_timeout(),
+        ErrorType::ReadTimedout | ErrorType::WriteTimedout => {
+            let message = "The homeserver did not answer in time";
+            answer(StatusCode::GATEWAY_TIMEOUT, Cause::UpstreamTimeout, message)
+        }
+        ErrorType::ConnectionClosed | ErrorType::ReadError | ErrorType::WriteError => {
+            bad_gateway(Cause::UpstreamClosed, "The homeserver closed the connection before it answered")
+        }
+        _ => bad_gateway(Cause::UpstreamInvalid, "The homeserver's answer could not be understood"),
+    }
+}
+
+fn downstream(error: &ErrorType) -> Failure {
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "ErrorType is non-exhaustive in practice and grows with Pingora"
+    )]
+    match error {
+        ErrorType::ReadTimedout => body_timeout(),
+        ErrorType::WriteTimedout => Failure::Silent(Cause::WriteTimeout),
+        ErrorType::ConnectionClosed | ErrorType::ReadError | ErrorType::WriteError | ErrorType::H2Error => {
+            Failure::Silent(Cause::ClientGone)
+        }
+        _ => answer(StatusCode::BAD_REQUEST, Cause::InvalidFraming, "The request is malformed"),
+    }
+}
+
+fn internal() -> Failure {
+    answer(StatusCode::INTERNAL_SERVER_ERROR, Cause::Internal, "Internal error of the gateway")
+}
+
+fn body_timeout() -> Failure {
+    answer(StatusCode::REQUEST_TIMEOUT, Cause::BodyTimeout, "The request body did not arrive in time")
+}
+
+/// Synapse is not there, or not yet again.
+pub(super) fn unavailable(cause: Cause) -> Failure {
+    let message = "The homeserver is not available at the moment";
+    let error = MatrixError::new(StatusCode::SERVICE_UNAVAILABLE, ErrCode::Unknown, cause, message);
+    Failure::Answer(Box::new(error.retry_after(RETRY_AFTER)))
+}
+
+fn answer(status: StatusCode, cause: Cause, message: &'static str) -> Failure {
+    Failure::Answer(Box::new(MatrixError::new(status, ErrCode::Unknown, cause, message)))
+}

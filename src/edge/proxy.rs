@@ -1,0 +1,583 @@
+//! Carries decisions out: Pingora's phases, in the order in which a request passes through them.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::header::{CONTENT_LENGTH, COOKIE, EXPECT, STRICT_TRANSPORT_SECURITY, TRANSFER_ENCODING};
+use http::{HeaderName, HeaderValue, Method, StatusCode, Version};
+use pingora::http::{RequestHeader, ResponseHeader};
+use pingora_core::protocols::Digest;
+use pingora_core::upstreams::peer::HttpPeer;
+use pingora_core::{Error, ErrorSource, ErrorType, Result};
+use pingora_proxy::{FailToProxy, ProxyHttp, Session};
+use uuid::Uuid;
+
+use super::challenge;
+use super::connection::Deadline;
+use super::failure::{self, Failure, refusal};
+use super::ready::Readiness;
+use super::rendezvous;
+use super::state::{Running, State};
+use super::stream;
+use crate::class::RouteClass;
+use crate::decide::{Action, Decision, Forward};
+use crate::headers::{Client, CrossOrigin, STRIPPED};
+use crate::inbound::{Arrival, Inbound, Refusal, Scheme};
+use crate::limits::Limits;
+use crate::matrix::{Cause, ErrCode, MatrixError};
+use crate::rendezvous::session::Timestamp;
+use crate::reply::{Body, CorsKind, Reply};
+
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+
+/// Fields between an upstream and us, not between us and the client (RFC 9110, section 7.6.1). `Connection`,
+/// `Transfer-Encoding` and `Upgrade` are Pingora's to set.
+const HOP_BY_HOP: [HeaderName; 4] = [
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-authenticate"),
+    HeaderName::from_static("proxy-connection"),
+    HeaderName::from_static("trailer"),
+];
+
+/// How long a WebSocket may last, whatever the time budgets of requests are.
+const WEBSOCKET_LIFETIME: Duration = Duration::from_hours(24 * 7);
+
+/// The proxy, as Pingora sees it.
+#[derive(Debug)]
+pub(super) struct Proxy {
+    state: Arc<State>,
+    readiness: Readiness,
+}
+
+/// What is known of a request while it passes through.
+#[derive(Debug)]
+pub(super) struct Context {
+    running: Arc<Running>,
+    deadline: Option<Arc<Deadline>>,
+    pub(super) arrival: Option<Arc<Arrival>>,
+    pub(super) started: Instant,
+    pub(super) received: SystemTime,
+    pub(super) request_id: Uuid,
+    pub(super) class: RouteClass,
+    pub(super) client: Option<Client>,
+    pub(super) forward: Option<Forward>,
+    /// Why we answer ourselves, or cut the request short.
+    pub(super) cause: Option<Cause>,
+    /// The refusal that Pingora carries as a bare status.
+    refused: Option<Box<MatrixError>>,
+    pub(super) attempts: usize,
+    /// When the last attempt to connect began.
+    connecting: Option<Instant>,
+    pub(super) connect: Option<Duration>,
+    pub(super) reused: Option<bool>,
+    pub(super) first_byte: Option<Duration>,
+    /// When the first byte of the body came.
+    body_started: Option<Instant>,
+    pub(super) received_bytes: u64,
+    /// Body bytes that were handed to the upstream in this attempt.
+    sent_body: bool,
+    logged: bool,
+}
+
+impl Context {
+    /// The request id as it is written.
+    pub(super) fn id(&self) -> String {
+        self.request_id.hyphenated().to_string()
+    }
+
+    /// The configuration that the request began with.
+    pub(super) fn running(&self) -> &Running {
+        &self.running
+    }
+
+    fn extend(&self, wait: Duration) {
+        if let Some(deadline) = &self.deadline {
+            deadline.extend(wait);
+        }
+    }
+}
+
+impl Proxy {
+    /// A proxy that shares `state` with the rest of the process.
+    #[must_use]
+    pub(super) fn new(state: Arc<State>) -> Self {
+        Self { readiness: Readiness::default(), state }
+    }
+
+    /// Reads the request and decides.
+    async fn act(&self, session: &mut Session, ctx: &mut Context) -> Result<bool> {
+        let running = Arc::clone(&ctx.running);
+        let Some(arrival) = ctx.arrival.clone() else {
+            return Err(Error::explain(ErrorType::InternalError, "a connection that came from nowhere"));
+        };
+        let target = Bytes::copy_from_slice(session.req_header().raw_path());
+        let parts = session.req_header().as_ref();
+        let bounds = &running.gateway.limits.head;
+        let inbound = match exact(session).and_then(|()| Inbound::read(parts, &target, &arrival, bounds)) {
+            Ok(inbound) => inbound,
+            Err(refusal) => {
+                let mut reply = Reply::from(MatrixError::from(refusal));
+                reply.close = true;
+                return self.answer(session, ctx, reply).await;
+            }
+        };
+        let Decision { class, client, action, .. } = running.gateway.decide(&inbound);
+        ctx.class = class;
+        ctx.client = Some(client);
+        match action {
+            Action::Forward(forward) => {
+                let lifetime = if forward.websocket { WEBSOCKET_LIFETIME } else { running.gateway.timeouts.total };
+                ctx.extend(lifetime);
+                ctx.forward = Some(forward);
+                Ok(false)
+            }
+            Action::Reply(reply) => self.answer(session, ctx, reply).await,
+            Action::Rendezvous(request) => {
+                let reply = match self.read_body(session, ctx, request.body_limit()).await {
+                    Ok(body) => rendezvous::serve(&self.state.store, request, &body, now(), Uuid::new_v4).await,
+                    Err(failure) => match failure {
+                        Failure::Answer(error) => Reply::from(*error).cors(CorsKind::Rendezvous),
+                        Failure::Silent(cause) => {
+                            ctx.cause = Some(cause);
+                            session.set_keepalive(None);
+                            return Ok(true);
+                        }
+                    },
+                };
+                self.answer(session, ctx, reply).await
+            }
+            Action::AcmeChallenge { webroot, token } => {
+                let reply = challenge::serve(webroot, token).await;
+                self.answer(session, ctx, reply).await
+            }
+            Action::Ready => {
+                let reply = self.readiness.reply(running.pools.first()).await;
+                self.answer(session, ctx, reply).await
+            }
+        }
+    }
+
+    /// Reads a small body, up to one byte past its limit, so that who asked for it sees that it was too long.
+    async fn read_body(
+        &self,
+        session: &mut Session,
+        ctx: &mut Context,
+        limit: Option<u64>,
+    ) -> Result<Vec<u8>, Failure> {
+        let Some(limit) = limit.and_then(|limit| usize::try_from(limit).ok()) else { return Ok(Vec::new()) };
+        let mut body = Vec::new();
+        // Who declares too much is answered at once.
+        if session.req_header().headers.get(CONTENT_LENGTH).is_some_and(|length| is_over(length, limit)) {
+            body.resize(limit + 1, 0);
+            return Ok(body);
+        }
+        let idle = ctx.running.gateway.timeouts.body_idle;
+        if session.req_header().headers.contains_key(EXPECT) {
+            let continued = session.as_downstream_mut().write_continue_response().await;
+            continued.map_err(|error| Failure::of(&error.into_down(), true))?;
+        }
+        while body.len() <= limit {
+            ctx.extend(idle);
+            match session.as_downstream_mut().read_request_body().await {
+                Ok(Some(chunk)) => {
+                    ctx.received_bytes += chunk.len() as u64;
+                    body.extend_from_slice(chunk.get(..limit + 1 - body.len()).unwrap_or(&chunk));
+                }
+                Ok(None) => break,
+                Err(error) => return Err(Failure::of(&error.into_down(), true)),
+            }
+        }
+        Ok(body)
+    }
+
+    /// Sends an answer of our own; the request is then done.
+    async fn answer(&self, session: &mut Session, ctx: &mut Context, reply: Reply) -> Result<bool> {
+        let close = reply.close;
+        let (header, body) = self.compose(session, ctx, reply)?;
+        let expects = session.req_header().headers.contains_key(EXPECT);
+        // A client that waits for 100 has not sent its body and may never do so: nothing could follow on this connection.
+        if close || (expects && !session.as_downstream_mut().is_body_done()) {
+            session.set_keepalive(None);
+        }
+        let empty = body.is_empty();
+        session.write_response_header(Box::new(header), empty).await?;
+        if !empty {
+            session.write_response_body(Some(body), true).await?;
+        }
+        self.linger(session, ctx).await;
+        Ok(true)
+    }
+
+    /// Reads what is left of the body for a while: a connection that closes over unread data takes the answer with it.
+    async fn linger(&self, session: &mut Session, ctx: &Context) {
+        let linger = ctx.running.gateway.timeouts.linger;
+        let downstream = session.as_downstream_mut();
+        if downstream.is_body_done() || downstream.req_header().headers.contains_key(EXPECT) {
+            return;
+        }
+        ctx.extend(linger + Duration::from_secs(1));
+        let drained = tokio::time::timeout(linger, downstream.drain_request_body()).await;
+        if !matches!(drained, Ok(Ok(()))) {
+            downstream.set_keepalive(None);
+        }
+    }
+
+    /// Completes a reply: CORS, request id, HSTS, length.
+    fn compose(&self, session: &Session, ctx: &mut Context, reply: Reply) -> Result<(ResponseHeader, Bytes)> {
+        let Reply { mut status, headers, body, cors, cause, .. } = reply;
+        let gateway = &ctx.running.gateway;
+        let id = ctx.id();
+        let (headers, body) = match body {
+            Body::Empty => (headers, Bytes::new()),
+            Body::Full(body) => (headers, body),
+            Body::Error(error) => {
+                let told = gateway.errors.told(*error);
+                let body = Bytes::from(told.body(&id));
+                // Only the status and Retry-After can have changed, and a reply sets both from its error.
+                let told = Reply::from(told);
+                status = told.status;
+                let kept = headers.into_iter().filter(|(name, _)| !told.headers.iter().any(|(other, _)| other == name));
+                (kept.chain(told.headers.clone()).collect(), body)
+            }
+        };
+        ctx.cause = cause.or(ctx.cause);
+        let mut header = ResponseHeader::build(status, Some(headers.len() + 10))?;
+        for (name, value) in headers {
+            header.append_header(name, value)?;
+        }
+        for (name, value) in gateway.cors.fields(cors) {
+            header.insert_header(name, value)?;
+        }
+        header.insert_header(gateway.forwarding.request_id().clone(), id)?;
+        self.add_hsts(ctx, &mut header)?;
+        // 204 and 304 have no length (RFC 9110, section 8.6).
+        if !matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) {
+            header.insert_header(CONTENT_LENGTH, body.len())?;
+        }
+        let bodiless = session.req_header().method == Method::HEAD || status == StatusCode::NOT_MODIFIED;
+        Ok((header, if bodiless { Bytes::new() } else { body }))
+    }
+
+    fn add_hsts(&self, ctx: &Context, header: &mut ResponseHeader) -> Result<()> {
+        let clients_over_tls =
+            ctx.arrival.as_ref().is_some_and(|arrival| arrival.scheme == Scheme::Https && arrival.serve.client);
+        if let Some(hsts) = ctx.running.hsts.as_ref().filter(|_| clients_over_tls)
+            && !header.headers.contains_key(STRICT_TRANSPORT_SECURITY)
+        {
+            header.insert_header(STRICT_TRANSPORT_SECURITY, hsts.clone())?;
+        }
+        Ok(())
+    }
+
+    /// Tells the client of a failure in the course of forwarding; the status that it gets, or 0 if it gets none.
+    async fn report(&self, session: &mut Session, ctx: &mut Context, error: MatrixError) -> u16 {
+        let Ok((header, body)) = self.compose(session, ctx, Reply::from(error)) else { return 0 };
+        let status = header.status.as_u16();
+        let written = session.as_downstream_mut().write_error_response(header, body).await;
+        if written.is_err() {
+            ctx.cause = Some(Cause::ClientGone);
+            return 0;
+        }
+        self.linger(session, ctx).await;
+        status
+    }
+
+    fn refuse(&self, ctx: &mut Context, error: MatrixError) -> Box<Error> {
+        ctx.cause = Some(error.cause);
+        let carried = refusal(&error);
+        ctx.refused = Some(Box::new(error));
+        carried
+    }
+}
+
+/// Whether the target that Pingora parsed is the one that came over the wire: it cuts off fragments.
+fn exact(session: &Session) -> Result<(), Refusal> {
+    let Some(http1) = session.as_downstream().as_http1() else { return Ok(()) };
+    let request = session.req_header();
+    let line = http1.get_headers_raw_bytes();
+    let after_method = line.strip_prefix(request.method.as_str().as_bytes()).and_then(|rest| rest.strip_prefix(b" "));
+    let after_target = after_method.and_then(|rest| rest.strip_prefix(request.raw_path()));
+    match after_target {
+        Some(rest) if rest.starts_with(b" ") => Ok(()),
+        _ => Err(Refusal::TargetBytes),
+    }
+}
+
+/// HTTP/2 splits cookies into fields for compression; HTTP/1.1 has one (RFC 9113, section 8.2.3).
+fn join_cookies(request: &mut RequestHeader) -> Result<()> {
+    let mut crumbs = request.headers.get_all(COOKIE).iter();
+    if let (Some(first), Some(second)) = (crumbs.next(), crumbs.next()) {
+        let mut joined = first.as_bytes().to_vec();
+        for crumb in std::iter::once(second).chain(crumbs) {
+            joined.extend_from_slice(b"; ");
+            joined.extend_from_slice(crumb.as_bytes());
+        }
+        request.insert_header(COOKIE, joined)?;
+    }
+    Ok(())
+}
+
+fn is_over(length: &HeaderValue, limit: usize) -> bool {
+    length.to_str().ok().and_then(|length| length.parse::<usize>().ok()).is_some_and(|length| length > limit)
+}
+
+fn now() -> Timestamp {
+    Timestamp::from(SystemTime::now())
+}
+
+#[async_trait]
+impl ProxyHttp for Proxy {
+    type CTX = Context;
+
+    fn new_ctx(&self) -> Context {
+        Context {
+            running: self.state.running(),
+            deadline: Deadline::current(),
+            arrival: None,
+            started: Instant::now(),
+            received: SystemTime::now(),
+            request_id: Uuid::now_v7(),
+            class: RouteClass::Unknown,
+            client: None,
+            forward: None,
+            cause: None,
+            refused: None,
+            attempts: 0,
+            connecting: None,
+            connect: None,
+            reused: None,
+            first_byte: None,
+            body_started: None,
+            received_bytes: 0,
+            sent_body: false,
+            logged: false,
+        }
+    }
+
+    async fn early_request_filter(&self, session: &mut Session, ctx: &mut Context) -> Result<()> {
+        ctx.arrival = stream::arrival(session).cloned();
+        let timeouts = &ctx.running.gateway.timeouts;
+        ctx.extend(timeouts.total);
+        // Set where it is none, it would keep HTTP/1.0 connections, and connections at a shutdown, alive.
+        if session.get_keepalive().is_some() {
+            session.set_keepalive(Some(timeouts.keep_alive.as_secs().max(1)));
+        }
+        session.set_read_timeout(Some(timeouts.body_idle));
+        session.set_write_timeout(Some(timeouts.write));
+        session.set_total_drain_timeout(Some(timeouts.linger));
+        // Pingora would close the connection after any answer that came before the end of the body, 100 included.
+        session.as_downstream_mut().set_close_on_response_before_downstream_finish(false);
+        session.as_downstream_mut().set_pipelining_enabled(true);
+        Ok(())
+    }
+
+    async fn request_filter(&self, session: &mut Session, ctx: &mut Context) -> Result<bool> {
+        self.act(session, ctx).await
+    }
+
+    async fn request_body_filter(
+        &self,
+        session: &mut Session,
+        body: &mut Option<Bytes>,
+        end_of_stream: bool,
+        ctx: &mut Context,
+    ) -> Result<()> {
+        let received = body.as_ref().map_or(0, |chunk| chunk.len() as u64);
+        // A retry sends again what was received before.
+        let replayed = ctx.attempts > 1 && session.as_downstream().get_retry_buffer().is_some();
+        if !replayed {
+            ctx.received_bytes += received;
+        }
+        ctx.sent_body |= received > 0;
+        let limits: &Limits = &ctx.running.gateway.limits;
+        let timeouts = &ctx.running.gateway.timeouts;
+        let limit = ctx.forward.as_ref().map_or(limits.body, |forward| forward.body_limit);
+        let upgraded = session.was_upgraded();
+        if !upgraded && ctx.received_bytes > limit {
+            return Err(self.refuse(ctx, MatrixError::body_too_large(limit)));
+        }
+        if received > 0 && !end_of_stream && !upgraded {
+            let started = *ctx.body_started.get_or_insert_with(Instant::now);
+            if limits.is_too_slow(ctx.received_bytes, started.elapsed()) {
+                let message = "The request body arrives too slowly";
+                let error =
+                    MatrixError::new(StatusCode::REQUEST_TIMEOUT, ErrCode::Unknown, Cause::BodyTooSlow, message);
+                return Err(self.refuse(ctx, error));
+            }
+        }
+        // Pingora bounds the pauses of an HTTP/1.1 body, and answers; those of an HTTP/2 body are bounded here.
+        if session.as_downstream().is_http2() {
+            let left = timeouts.total.saturating_sub(ctx.started.elapsed());
+            ctx.extend(if end_of_stream { left } else { left.min(timeouts.body_idle) });
+        }
+        Ok(())
+    }
+
+    async fn upstream_peer(&self, _session: &mut Session, ctx: &mut Context) -> Result<Box<HttpPeer>> {
+        let Some(forward) = ctx.forward.as_ref() else {
+            return Err(Error::explain(ErrorType::InternalError, "nothing to forward"));
+        };
+        let peer = ctx.running.pools.get(forward.upstream.0).and_then(|pool| pool.peer(ctx.attempts, forward));
+        ctx.attempts += 1;
+        ctx.connecting = Some(Instant::now());
+        ctx.sent_body = false;
+        let Some(peer) = peer else {
+            let Failure::Answer(error) = failure::unavailable(Cause::UpstreamUnresolved) else {
+                return Err(Error::explain(ErrorType::InternalError, "no answer"));
+            };
+            return Err(self.refuse(ctx, *error));
+        };
+        Ok(Box::new(peer))
+    }
+
+    async fn connected_to_upstream(
+        &self,
+        _session: &mut Session,
+        reused: bool,
+        _peer: &HttpPeer,
+        _fd: std::os::unix::io::RawFd,
+        _digest: Option<&Digest>,
+        ctx: &mut Context,
+    ) -> Result<()> {
+        ctx.reused = Some(reused);
+        if !reused {
+            ctx.connect = ctx.connecting.map(|connecting| connecting.elapsed());
+            if let Some(pool) = ctx.forward.as_ref().and_then(|forward| ctx.running.pools.get(forward.upstream.0)) {
+                pool.connected(ctx.attempts.saturating_sub(1));
+            }
+        }
+        Ok(())
+    }
+
+    /// The next address of the upstream is tried; nothing has been sent yet.
+    fn fail_to_connect(
+        &self,
+        _session: &mut Session,
+        _peer: &HttpPeer,
+        ctx: &mut Context,
+        mut error: Box<Error>,
+    ) -> Box<Error> {
+        let pool = ctx.forward.as_ref().and_then(|forward| ctx.running.pools.get(forward.upstream.0));
+        error.set_retry(pool.is_some_and(|pool| ctx.attempts < pool.len()));
+        error
+    }
+
+    /// A connection that Synapse closed just as it was taken from the pool: the request is sent again where that cannot
+    /// do anything twice.
+    fn error_while_proxy(
+        &self,
+        _peer: &HttpPeer,
+        session: &mut Session,
+        mut error: Box<Error>,
+        ctx: &mut Context,
+        reused: bool,
+    ) -> Box<Error> {
+        let lost = matches!(
+            error.etype(),
+            ErrorType::ConnectionClosed | ErrorType::ReadError | ErrorType::WriteError | ErrorType::H2Error
+        );
+        let stale = reused && lost && *error.esource() == ErrorSource::Upstream;
+        let answered = session.response_written().is_some() || ctx.first_byte.is_some();
+        let has_body = !session.as_downstream_mut().is_body_empty();
+        let method = &session.req_header().method;
+        // A request whose body has not begun to arrive cannot have been carried out.
+        let harmless = method.is_idempotent() || (has_body && !ctx.sent_body);
+        error.set_retry(stale && !answered && harmless && !session.as_downstream().retry_buffer_truncated());
+        error
+    }
+
+    async fn upstream_request_filter(
+        &self,
+        session: &mut Session,
+        request: &mut RequestHeader,
+        ctx: &mut Context,
+    ) -> Result<()> {
+        for name in &STRIPPED {
+            request.remove_header(name);
+        }
+        let Some(client) = ctx.client else {
+            return Err(Error::explain(ErrorType::InternalError, "no client"));
+        };
+        request.insert_header(X_FORWARDED_FOR, client.address.to_string())?;
+        request.insert_header(X_FORWARDED_PROTO, client.scheme.as_str())?;
+        request.insert_header(ctx.running.gateway.forwarding.request_id().clone(), ctx.id())?;
+        if session.as_downstream().is_http2() {
+            join_cookies(request)?;
+        }
+        let skip = ctx.forward.as_ref().map_or(0, |forward| forward.skip);
+        if skip > 0 {
+            let target = request.raw_path().get(skip..).unwrap_or(b"/").to_vec();
+            request.set_raw_path(&target)?;
+        }
+        Ok(())
+    }
+
+    async fn response_filter(
+        &self,
+        session: &mut Session,
+        response: &mut ResponseHeader,
+        ctx: &mut Context,
+    ) -> Result<()> {
+        if response.status.is_informational() && response.status != StatusCode::SWITCHING_PROTOCOLS {
+            return Ok(());
+        }
+        ctx.first_byte = Some(ctx.started.elapsed());
+        for name in &HOP_BY_HOP {
+            response.remove_header(name);
+        }
+        let gateway = &ctx.running.gateway;
+        if ctx.forward.as_ref().is_some_and(|forward| forward.matrix) {
+            let corrections: Vec<_> = gateway.cors.corrections(CrossOrigin::of(&response.headers)).collect();
+            for (name, value) in corrections {
+                response.insert_header(name, value)?;
+            }
+        }
+        response.insert_header(gateway.forwarding.request_id().clone(), ctx.id())?;
+        self.add_hsts(ctx, response)?;
+        // The version is that of a hop, and ours speaks 1.1 whatever the upstream speaks.
+        response.set_version(Version::HTTP_11);
+        // HTTP/1.0 does not know chunks: the end of the connection is the end of the body.
+        if session.req_header().version == Version::HTTP_10 && response.headers.contains_key(TRANSFER_ENCODING) {
+            response.remove_header(&TRANSFER_ENCODING);
+            session.set_keepalive(None);
+        }
+        Ok(())
+    }
+
+    async fn fail_to_proxy(&self, session: &mut Session, error: &Error, ctx: &mut Context) -> FailToProxy {
+        let body_pending = !session.as_downstream_mut().is_body_done();
+        let failure = match ctx.refused.take() {
+            Some(refused) => Failure::Answer(refused),
+            None => Failure::of(error, body_pending),
+        };
+        let error_code = match failure {
+            Failure::Silent(cause) => {
+                ctx.cause = Some(cause);
+                0
+            }
+            // The answer has begun: all that can be done is to end it visibly.
+            Failure::Answer(refused)
+                if session.response_written().is_some_and(|head| !head.status.is_informational()) =>
+            {
+                let truncated = *error.esource() == ErrorSource::Upstream;
+                ctx.cause = Some(if truncated { Cause::UpstreamTruncated } else { refused.cause });
+                0
+            }
+            Failure::Answer(refused) => self.report(session, ctx, *refused).await,
+        };
+        FailToProxy { error_code, can_reuse_downstream: false }
+    }
+
+    async fn logging(&self, session: &mut Session, error: Option<&Error>, ctx: &mut Context) {
+        ctx.logged = true;
+        super::record::finished(&self.state, session, error, ctx);
+    }
+
+    fn suppress_error_log(&self, _session: &Session, ctx: &Context, error: &Error) -> bool {
+        // The access log has the cause; only what an operator must mend is worth an error.
+        *error.esource() == ErrorSource::Downstream || ctx.cause.is_some_and(|cause| cause != Cause::Internal)
+    }
+}

@@ -1,0 +1,74 @@
+//! `/ready`: whether Synapse answers, asked at most once a second however many ask us.
+
+use std::time::{Duration, Instant};
+
+use http::{HeaderValue, StatusCode};
+use pingora::http::RequestHeader;
+use pingora_core::connectors::http::Connector;
+use pingora_core::upstreams::peer::HttpPeer;
+use pingora_core::{ErrorType, OkOrErr as _, Result};
+use tokio::sync::Mutex;
+
+use super::failure::{self, Failure};
+use super::pool::Pool;
+use crate::matrix::Cause;
+use crate::reply::{CorsKind, Reply};
+
+/// How long an answer of Synapse holds.
+const HOLDS: Duration = Duration::from_secs(1);
+/// How long Synapse may take: its `/health` does no work.
+const WITHIN: Duration = Duration::from_secs(2);
+
+/// What is known about Synapse.
+#[derive(Debug, Default)]
+pub(super) struct Readiness {
+    last: Mutex<Option<(Instant, bool)>>,
+}
+
+impl Readiness {
+    /// 200, or 503 with Retry-After.
+    pub(super) async fn reply(&self, main: Option<&Pool>) -> Reply {
+        // Those who ask meanwhile wait for the one answer.
+        let mut last = self.last.lock().await;
+        let fresh = last.filter(|(asked, _)| asked.elapsed() < HOLDS).map(|(_, ready)| ready);
+        let ready = match (fresh, main) {
+            (Some(ready), _) => ready,
+            (None, Some(main)) => answers(main).await,
+            (None, None) => false,
+        };
+        if fresh.is_none() {
+            *last = Some((Instant::now(), ready));
+        }
+        drop(last);
+        if ready {
+            let text = HeaderValue::from_static("text/plain; charset=utf-8");
+            return Reply::document(StatusCode::OK, text, "OK").cors(CorsKind::None);
+        }
+        match failure::unavailable(Cause::UpstreamRefused) {
+            Failure::Answer(error) => Reply::from(*error),
+            Failure::Silent(_) => Reply::empty(StatusCode::SERVICE_UNAVAILABLE),
+        }
+    }
+}
+
+async fn answers(pool: &Pool) -> bool {
+    let attempts = 0..pool.len();
+    for peer in attempts.filter_map(|attempt| pool.probe(attempt, WITHIN)) {
+        if matches!(tokio::time::timeout(WITHIN, health(&peer)).await, Ok(Ok(StatusCode::OK))) {
+            return true;
+        }
+    }
+    false
+}
+
+/// The status of Synapse's `/health` (`synapse/rest/health.py`).
+async fn health(peer: &HttpPeer) -> Result<StatusCode> {
+    let connector = Connector::<()>::new(None);
+    let (mut session, _) = connector.get_http_session(peer).await?;
+    let mut request = RequestHeader::build("GET", b"/health", Some(1))?;
+    request.insert_header(http::header::HOST, "localhost")?;
+    session.write_request_header(Box::new(request)).await?;
+    session.finish_request_body().await?;
+    session.read_response_header().await?;
+    session.response_header().map(|response| response.status).or_err(ErrorType::ReadError, "no answer")
+}

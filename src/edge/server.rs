@@ -1,0 +1,306 @@
+//! The life of the process: bind, serve, reload, drain.
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use anyhow::Context as _;
+use async_trait::async_trait;
+use http::HeaderValue;
+use log::{error, info, warn};
+use pingora_core::apps::HttpServerApp as _;
+use pingora_core::protocols::Stream;
+use pingora_core::server::configuration::ServerConf;
+use pingora_core::server::{RunArgs, Server, ShutdownSignal, ShutdownSignalWatch, ShutdownWatch};
+use pingora_core::services::background::background_service;
+use pingora_proxy::HttpProxy;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
+use tokio::time::timeout;
+
+use super::access_log::AccessLog;
+use super::bind::bind_all;
+use super::certificates::{Certificates, Loaded};
+use super::connection::Front;
+use super::exposition::{self, Exposition};
+use super::housekeeping::Housekeeping;
+use super::journal;
+use super::listener::{AcceptDeadlines, AcceptEvents, AcceptPolicy, Connected, Listeners};
+use super::metrics::{GatewayMetrics, RendezvousUsage};
+use super::pool::Pool;
+use super::proxy::Proxy;
+use super::state::{Running, State};
+use super::store::{MemoryStore, Store};
+use super::tls::{TlsServer, install_crypto};
+use super::watch::CertificateWatch;
+use crate::config::Config;
+use crate::inbound::Arrival;
+use crate::observe;
+
+/// Idle upstream connections that are kept, for all upstreams together and each thread.
+const UPSTREAM_POOL: usize = 256;
+/// Sending a request again costs the client time; a healthy Synapse needs it once.
+const MAX_ATTEMPTS: usize = 4;
+/// How long names may take to resolve before connections are accepted all the same.
+const FIRST_RESOLVE: Duration = Duration::from_secs(2);
+/// How long the last lines of the access log may take.
+const LAST_LINES: Duration = Duration::from_secs(2);
+
+/// A configuration that is fit to be run: checked, with its certificates read.
+pub struct Prepared {
+    /// What was configured.
+    pub config: Config,
+    /// The certificates; None if no listener speaks TLS.
+    pub certificates: Option<Loaded>,
+}
+
+/// Reads the configuration again; the error says in one text what is wrong with it.
+pub type Reread = Box<dyn Fn() -> anyhow::Result<Prepared> + Send + Sync>;
+
+/// Serves until a signal ends it. Fails if a port cannot be bound or a file not be opened.
+pub fn run(prepared: Prepared, reread: Reread) -> anyhow::Result<()> {
+    install_crypto();
+    let Prepared { config, certificates } = prepared;
+    journal::start(config.log.level);
+    // Before anything else: whoever starts a second gateway, or has nginx running, is to know at once.
+    let bound = bind_all(&config.listeners)?;
+    let exposition = config.metrics.address.map(exposition::bind).transpose()?;
+
+    let metrics = Arc::new(GatewayMetrics::new(SystemTime::now()).context("the metrics clash")?);
+    let access_log = AccessLog::start(&config.log, metrics.access_log_dropped())?;
+    let certificates = certificates.map(|loaded| Arc::new(Certificates::new(loaded)));
+    let tls = tls_server(&config, certificates.as_ref())?;
+    let policy = accept_policy(&config);
+    let threads = threads(&config);
+    let settled = Settled::of(&config);
+    let state =
+        Arc::new(State::new(running(config), Store::Memory(MemoryStore::default()), Arc::clone(&metrics), access_log));
+    let usage = Arc::clone(&state);
+    metrics.watch_rendezvous(move || RendezvousUsage { entries: usage.store.entries(), bytes: usage.store.bytes() });
+    resolve_first(&state)?;
+
+    let conf = server_conf(threads);
+    let mut server = Server::new_with_opt_and_conf(None, conf);
+    let mut proxy = HttpProxy::new(Proxy::new(Arc::clone(&state)), Arc::clone(&server.configuration));
+    proxy.handle_init_modules();
+    let proxy = Arc::new(proxy);
+    let (stopping, stop) = watch::channel(false);
+    let front = Arc::new(FrontDoor { front: Front::new(Arc::clone(&proxy), Arc::clone(&state)), stop });
+    let listeners = Listeners::new(bound, tls, policy, front, Arc::clone(&metrics) as Arc<dyn AcceptEvents>);
+    server.add_service(listeners.service());
+    if let Some(bound) = exposition {
+        server.add_service(Exposition::service(bound, Arc::clone(&metrics)));
+    }
+    let housekeeping = Housekeeping::new(Arc::clone(&state), certificates.clone());
+    server.add_service(background_service("housekeeping", housekeeping));
+    if let Some(certificates) = &certificates {
+        server.add_service(background_service("certificates", CertificateWatch::new(Arc::clone(certificates))));
+    }
+    let signals = Signals {
+        reread,
+        settled,
+        state: Arc::clone(&state),
+        certificates,
+        listeners: Arc::clone(&listeners),
+        proxy,
+        stopping,
+        metrics,
+    };
+    server.run(RunArgs { shutdown_signal: Box::new(signals) });
+    if !state.access_log.flush(LAST_LINES) {
+        warn!("the last lines of the access log could not be written");
+    }
+    Ok(())
+}
+
+fn server_conf(threads: usize) -> ServerConf {
+    ServerConf {
+        threads,
+        upstream_keepalive_pool_size: UPSTREAM_POOL,
+        max_retries: MAX_ATTEMPTS,
+        // Neither is used yet, and a predictable name in /tmp is an invitation.
+        pid_file: "/run/synapse-gateway/pid".to_owned(),
+        upgrade_sock: "/run/synapse-gateway/upgrade.sock".to_owned(),
+        ..ServerConf::default()
+    }
+}
+
+fn threads(config: &Config) -> usize {
+    let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+    config.threads.map_or_else(cores, usize::from)
+}
+
+fn tls_server(config: &Config, certificates: Option<&Arc<Certificates>>) -> anyhow::Result<Option<Arc<TlsServer>>> {
+    let Some((tls, certificates)) = config.tls.as_ref().zip(certificates) else { return Ok(None) };
+    let server = TlsServer::new(tls, Arc::clone(certificates)).context("TLS cannot be set up")?;
+    Ok(Some(Arc::new(server)))
+}
+
+fn accept_policy(config: &Config) -> AcceptPolicy {
+    let handshake = config.gateway.timeouts.handshake;
+    AcceptPolicy {
+        deadlines: AcceptDeadlines { proxy_header: handshake, handshake },
+        max_connections: config.gateway.limits.connections,
+        proxies: config.gateway.forwarding.trusted().to_vec(),
+    }
+}
+
+fn running(config: Config) -> Running {
+    let timeouts = config.gateway.timeouts;
+    let pools = config.gateway.upstreams.as_slice().iter().map(|upstream| Pool::new(upstream, timeouts)).collect();
+    let hsts = config.tls.as_ref().and_then(|tls| tls.hsts);
+    let hsts = hsts.and_then(|age| HeaderValue::try_from(format!("max-age={}", age.as_secs())).ok());
+    Running {
+        hidden: config.gateway.rendezvous.secret_paths().to_vec(),
+        gateway: config.gateway,
+        pools,
+        hsts,
+        client_addresses: config.log.client_ip,
+    }
+}
+
+fn resolve_first(state: &State) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let running = state.running();
+    runtime.block_on(async {
+        for pool in &running.pools {
+            if timeout(FIRST_RESOLVE, pool.resolve()).await.is_err() {
+                warn!("upstream {}: its name is still being resolved", pool.name());
+            }
+        }
+    });
+    Ok(())
+}
+
+/// Serves accepted connections. Drains on a signal of its own, which comes before Pingora's.
+struct FrontDoor {
+    front: Front,
+    stop: ShutdownWatch,
+}
+
+#[async_trait]
+impl Connected for FrontDoor {
+    async fn serve(&self, stream: Stream, _arrival: Arc<Arrival>, _shutdown: &ShutdownWatch) {
+        self.front.serve(stream, &self.stop).await;
+    }
+}
+
+/// What a reload cannot change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Settled {
+    threads: Option<NonZeroUsize>,
+    metrics: observe::Metrics,
+    log_target: observe::LogTarget,
+    log_format: observe::Format,
+}
+
+impl Settled {
+    fn of(config: &Config) -> Self {
+        Self {
+            threads: config.threads,
+            metrics: config.metrics.clone(),
+            log_target: config.log.target.clone(),
+            log_format: config.log.format,
+        }
+    }
+}
+
+/// What happens on signals.
+struct Signals {
+    reread: Reread,
+    settled: Settled,
+    state: Arc<State>,
+    certificates: Option<Arc<Certificates>>,
+    listeners: Arc<Listeners>,
+    proxy: Arc<HttpProxy<Proxy>>,
+    stopping: watch::Sender<bool>,
+    metrics: Arc<GatewayMetrics>,
+}
+
+#[async_trait]
+impl ShutdownSignalWatch for Signals {
+    async fn recv(&self) -> ShutdownSignal {
+        let (Ok(mut hangup), Ok(mut terminate), Ok(mut interrupt)) =
+            (signal(SignalKind::hangup()), signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+        else {
+            error!("signals cannot be received");
+            return ShutdownSignal::FastShutdown;
+        };
+        loop {
+            tokio::select! {
+                Some(()) = hangup.recv() => self.reload().await,
+                Some(()) = terminate.recv() => break,
+                Some(()) = interrupt.recv() => break,
+                else => break,
+            }
+        }
+        self.drain(&mut terminate, &mut interrupt).await;
+        // Everything is done, or may not take longer: nothing is left for Pingora to wait for.
+        ShutdownSignal::FastShutdown
+    }
+}
+
+impl Signals {
+    async fn reload(&self) {
+        // Reading files blocks, which is harmless here: this thread serves nobody.
+        let applied = match (self.reread)() {
+            Ok(prepared) => self.apply(prepared).await,
+            Err(error) => Err(error),
+        };
+        let outcome = match applied {
+            Ok(()) => {
+                info!("the configuration was reloaded");
+                observe::Reload::Applied
+            }
+            Err(error) => {
+                error!("the configuration was not reloaded, the old one stays in use: {error:#}");
+                observe::Reload::Refused
+            }
+        };
+        self.metrics.reload(outcome);
+        self.state.access_log.reopen();
+    }
+
+    async fn apply(&self, prepared: Prepared) -> anyhow::Result<()> {
+        let Prepared { config, certificates: loaded } = prepared;
+        let certificates = match (&self.certificates, loaded) {
+            (Some(certificates), Some(loaded)) => Some((certificates, loaded)),
+            (None, None) => None,
+            (Some(_), None) | (None, Some(_)) => anyhow::bail!("TLS was switched on or off, which takes a restart"),
+        };
+        if Settled::of(&config) != self.settled {
+            warn!("`threads`, `metrics`, `log.target` and `log.format` change at the next restart only");
+        }
+        let tls = tls_server(&config, certificates.as_ref().map(|(certificates, _)| *certificates))?;
+        let (listeners, policy, level) = (config.listeners.clone(), accept_policy(&config), config.log.level);
+        let running = running(config);
+        for pool in &running.pools {
+            pool.resolve().await;
+        }
+        self.listeners.apply(&listeners, tls, policy)?;
+        if let Some((certificates, loaded)) = certificates {
+            certificates.replace(loaded);
+        }
+        self.state.replace(running);
+        journal::set_level(level);
+        Ok(())
+    }
+
+    async fn drain(&self, terminate: &mut Signal, interrupt: &mut Signal) {
+        let running = self.state.running();
+        let grace = running.gateway.timeouts.shutdown_grace;
+        info!("stopping: {} connections are open, and have {grace:?} to finish", self.listeners.connections());
+        self.listeners.close();
+        self.stopping.send_replace(true);
+        // Wakes the connections that wait for a next request.
+        self.proxy.http_cleanup().await;
+        tokio::select! {
+            () = self.listeners.wait_idle() => info!("stopped"),
+            () = tokio::time::sleep(grace) => {
+                warn!("stopped with {} connections open: the grace period is over", self.listeners.connections());
+            }
+            Some(()) = terminate.recv() => warn!("stopped at once: a second signal came"),
+            Some(()) = interrupt.recv() => warn!("stopped at once: a second signal came"),
+        }
+    }
+}
