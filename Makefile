@@ -3,13 +3,12 @@
 PYTHON ?= python3
 export CARGO_TERM_COLOR ?= auto
 
-.PHONY: help demo test test-core test-rust test-e2e lint fmt reference bench build clean
+.PHONY: help demo test test-core test-rust test-e2e lint advisories fmt reference bench build clean
 
 help:  ## List the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 
 demo:  ## Run the gateway before a real Synapse and show what goes through (ONCE=1: stop after the proof)
-	@tests/install-deps.sh build demo
 	@ONCE=$(ONCE) tests/demo/run.sh
 
 test: test-rust test-e2e  ## Set up and run every test: core, loopback, real Synapse, real clients, real browser
@@ -23,17 +22,21 @@ test-rust:
 	cargo test --locked
 
 test-e2e:
-	@tests/install-deps.sh build e2e
+	@tests/install-deps.sh build
 	cargo build --locked --release
 	tests/e2e/run.sh
 
 lint:  ## Formatting, lints, licences and sources; documentation that has gone stale
-	@tests/install-deps.sh build lint
+	@tests/install-deps.sh build
+	@command -v cargo-deny >/dev/null || { echo "Installing cargo-deny (a few minutes)"; cargo install --quiet --locked cargo-deny; }
 	cargo fmt --check
 	RUSTFLAGS="-D warnings" cargo clippy --locked --all-targets
 	RUSTFLAGS="-D warnings" cargo clippy --locked --no-default-features --lib
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items --quiet
 	cargo deny check bans licenses sources
+
+advisories:  ## Known vulnerabilities of what is linked in; needs the advisory database
+	cargo deny check advisories
 
 fmt:  ## Format the code
 	cargo fmt
@@ -42,7 +45,7 @@ reference:  ## Regenerate conf/reference.yaml and the other goldens
 	BLESS=1 cargo test --locked --no-default-features --test golden
 
 bench:  ## CPU for each request beside nginx, HAProxy and Caddy, in one interleaved run
-	@tests/install-deps.sh build bench
+	@tests/install-deps.sh build
 	cargo build --locked --release
 	$(PYTHON) tests/bench/run.py $(BENCH_ARGS)
 
