@@ -6,7 +6,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use http::header::LOCATION;
+use http::header::{LOCATION, UPGRADE};
 use http::{HeaderValue, Method, StatusCode};
 
 use crate::class::RouteClass;
@@ -241,18 +241,22 @@ impl Gateway {
         match &route.target {
             ExtraTarget::Respond(reply) => Action::Reply(reply.clone()),
             ExtraTarget::Redirect(url) => Action::Reply(redirect(inbound, &[url, rest.as_bytes()])),
-            ExtraTarget::Proxy { upstream, strip_prefix, websocket } => Self::forward(
-                inbound,
-                Forward {
-                    upstream: *upstream,
-                    // The slash that ends the route's path begins the target that is left.
-                    skip: if *strip_prefix { route.path.len().saturating_sub(1) } else { 0 },
-                    websocket: *websocket,
-                    silence: self.timeouts.silence(RouteClass::Extra, None),
-                    body_limit: self.limits.body,
-                    matrix: false,
-                },
-            ),
+            ExtraTarget::Proxy { upstream, strip_prefix, websocket } => {
+                let websocket = *websocket && inbound.headers.contains_key(UPGRADE);
+                let idle = self.timeouts.websocket_idle;
+                Self::forward(
+                    inbound,
+                    Forward {
+                        upstream: *upstream,
+                        // The slash that ends the route's path begins the target that is left.
+                        skip: if *strip_prefix { route.path.len().saturating_sub(1) } else { 0 },
+                        websocket,
+                        silence: if websocket { idle } else { self.timeouts.silence(RouteClass::Extra, None) },
+                        body_limit: self.limits.body,
+                        matrix: false,
+                    },
+                )
+            }
         }
     }
 

@@ -6,7 +6,7 @@ mod cors;
 mod forwarding;
 mod section;
 
-pub use cors::{Cors, CorsField, CrossOrigin};
+pub use cors::{Cors, CorsField};
 pub use forwarding::{Client, Forwarding, STRIPPED};
 pub use section::{CorsSection, ForwardingSection};
 

@@ -67,6 +67,7 @@ pub struct Timeouts {
     pub upload: Duration,
     pub download: Duration,
     pub admin: Duration,
+    pub websocket_idle: Duration,
     pub total: Duration,
     pub shutdown_grace: Duration,
 }

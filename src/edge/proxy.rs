@@ -8,6 +8,7 @@ use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, COOKIE, EXPECT, STRICT_TRANSPORT_SECURITY, TRANSFER_ENCODING};
 use http::{HeaderName, HeaderValue, Method, StatusCode, Version};
 use pingora::http::{RequestHeader, ResponseHeader};
+use pingora_core::modules::http::HttpModules;
 use pingora_core::protocols::Digest;
 use pingora_core::upstreams::peer::HttpPeer;
 use pingora_core::{Error, ErrorSource, ErrorType, Result};
@@ -23,7 +24,7 @@ use super::state::{Running, State};
 use super::stream;
 use crate::class::RouteClass;
 use crate::decide::{Action, Decision, Forward};
-use crate::headers::{Client, CrossOrigin, STRIPPED};
+use crate::headers::{Client, STRIPPED};
 use crate::inbound::{Arrival, Inbound, Refusal, Scheme};
 use crate::limits::Limits;
 use crate::matrix::{Cause, ErrCode, MatrixError};
@@ -60,7 +61,7 @@ pub(super) struct Context {
     pub(super) arrival: Option<Arc<Arrival>>,
     pub(super) started: Instant,
     pub(super) received: SystemTime,
-    pub(super) request_id: Uuid,
+    pub(super) request_id: HeaderValue,
     pub(super) class: RouteClass,
     pub(super) client: Option<Client>,
     pub(super) forward: Option<Forward>,
@@ -83,9 +84,9 @@ pub(super) struct Context {
 }
 
 impl Context {
-    /// The request id as it is written.
-    pub(super) fn id(&self) -> String {
-        self.request_id.hyphenated().to_string()
+    /// The request id as it is written in bodies and in the log.
+    pub(super) fn id(&self) -> &str {
+        self.request_id.to_str().unwrap_or_default()
     }
 
     /// The configuration that the request began with.
@@ -113,10 +114,10 @@ impl Proxy {
         let Some(arrival) = ctx.arrival.clone() else {
             return Err(Error::explain(ErrorType::InternalError, "a connection that came from nowhere"));
         };
-        let target = Bytes::copy_from_slice(session.req_header().raw_path());
+        let target = session.req_header().raw_path();
         let parts = session.req_header().as_ref();
         let bounds = &running.gateway.limits.head;
-        let inbound = match exact(session).and_then(|()| Inbound::read(parts, &target, &arrival, bounds)) {
+        let inbound = match exact(session).and_then(|()| Inbound::read(parts, target, &arrival, bounds)) {
             Ok(inbound) => inbound,
             Err(refusal) => {
                 let mut reply = Reply::from(MatrixError::from(refusal));
@@ -129,8 +130,10 @@ impl Proxy {
         ctx.client = Some(client);
         match action {
             Action::Forward(forward) => {
-                let lifetime = if forward.websocket { WEBSOCKET_LIFETIME } else { running.gateway.timeouts.total };
-                ctx.extend(lifetime);
+                if forward.websocket {
+                    ctx.extend(WEBSOCKET_LIFETIME);
+                    session.set_read_timeout(Some(forward.silence));
+                }
                 ctx.forward = Some(forward);
                 Ok(false)
             }
@@ -229,13 +232,12 @@ impl Proxy {
     fn compose(&self, session: &Session, ctx: &mut Context, reply: Reply) -> Result<(ResponseHeader, Bytes)> {
         let Reply { mut status, headers, body, cors, cause, .. } = reply;
         let gateway = &ctx.running.gateway;
-        let id = ctx.id();
         let (headers, body) = match body {
             Body::Empty => (headers, Bytes::new()),
             Body::Full(body) => (headers, body),
             Body::Error(error) => {
                 let told = gateway.errors.told(*error);
-                let body = Bytes::from(told.body(&id));
+                let body = Bytes::from(told.body(ctx.id()));
                 // Only the status and Retry-After can have changed, and a reply sets both from its error.
                 let told = Reply::from(told);
                 status = told.status;
@@ -251,7 +253,7 @@ impl Proxy {
         for (name, value) in gateway.cors.fields(cors) {
             header.insert_header(name, value)?;
         }
-        header.insert_header(gateway.forwarding.request_id().clone(), id)?;
+        header.insert_header(gateway.forwarding.request_id().clone(), ctx.request_id.clone())?;
         self.add_hsts(ctx, &mut header)?;
         // 204 and 304 have no length (RFC 9110, section 8.6).
         if !matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) {
@@ -320,6 +322,13 @@ fn join_cookies(request: &mut RequestHeader) -> Result<()> {
     Ok(())
 }
 
+/// Ids that sort by time, so that a log can be searched by them.
+fn request_id() -> HeaderValue {
+    let mut text = Uuid::encode_buffer();
+    let text = Uuid::now_v7().hyphenated().encode_lower(&mut text);
+    HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static(""))
+}
+
 fn is_over(length: &HeaderValue, limit: usize) -> bool {
     length.to_str().ok().and_then(|length| length.parse::<usize>().ok()).is_some_and(|length| length > limit)
 }
@@ -339,7 +348,7 @@ impl ProxyHttp for Proxy {
             arrival: None,
             started: Instant::now(),
             received: SystemTime::now(),
-            request_id: Uuid::now_v7(),
+            request_id: request_id(),
             class: RouteClass::Unknown,
             client: None,
             forward: None,
@@ -356,6 +365,9 @@ impl ProxyHttp for Proxy {
             logged: false,
         }
     }
+
+    /// Neither compression nor anything else stands between Synapse and its clients.
+    fn init_downstream_modules(&self, _modules: &mut HttpModules) {}
 
     async fn early_request_filter(&self, session: &mut Session, ctx: &mut Context) -> Result<()> {
         ctx.arrival = stream::arrival(session).cloned();
@@ -503,7 +515,7 @@ impl ProxyHttp for Proxy {
         };
         request.insert_header(X_FORWARDED_FOR, client.address.to_string())?;
         request.insert_header(X_FORWARDED_PROTO, client.scheme.as_str())?;
-        request.insert_header(ctx.running.gateway.forwarding.request_id().clone(), ctx.id())?;
+        request.insert_header(ctx.running.gateway.forwarding.request_id().clone(), ctx.request_id.clone())?;
         if session.as_downstream().is_http2() {
             join_cookies(request)?;
         }
@@ -530,12 +542,11 @@ impl ProxyHttp for Proxy {
         }
         let gateway = &ctx.running.gateway;
         if ctx.forward.as_ref().is_some_and(|forward| forward.matrix) {
-            let corrections: Vec<_> = gateway.cors.corrections(CrossOrigin::of(&response.headers)).collect();
-            for (name, value) in corrections {
+            for (name, value) in gateway.cors.corrections(&response.headers).into_iter().flatten() {
                 response.insert_header(name, value)?;
             }
         }
-        response.insert_header(gateway.forwarding.request_id().clone(), ctx.id())?;
+        response.insert_header(gateway.forwarding.request_id().clone(), ctx.request_id.clone())?;
         self.add_hsts(ctx, response)?;
         // The version is that of a hop, and ours speaks 1.1 whatever the upstream speaks.
         response.set_version(Version::HTTP_11);
@@ -574,6 +585,11 @@ impl ProxyHttp for Proxy {
     async fn logging(&self, session: &mut Session, error: Option<&Error>, ctx: &mut Context) {
         ctx.logged = true;
         super::record::finished(&self.state, session, error, ctx);
+    }
+
+    /// What Pingora's own messages say of a request: by default they would show its target, tokens and all.
+    fn request_summary(&self, session: &Session, ctx: &Context) -> String {
+        format!("{} request {}", session.req_header().method, ctx.id())
     }
 
     fn suppress_error_log(&self, _session: &Session, ctx: &Context, error: &Error) -> bool {

@@ -17,10 +17,9 @@ pub(super) fn finished(state: &State, session: &Session, error: Option<&Error>, 
     let text = |name| request.headers.get(name).map(|value: &http::HeaderValue| EscapedText::new(value.as_bytes()));
     // A target that is no UTF-8 was refused, and nothing of it is worth showing.
     let target = std::str::from_utf8(request.raw_path()).unwrap_or_default();
-    let id = ctx.id();
     let record = AccessRecord {
         time: ctx.received,
-        request_id: &id,
+        request_id: ctx.id(),
         client: ShownAddress::new(ctx.client.map(|client| client.address).or(arrival.peer), running.client_addresses),
         listener: &arrival.listener,
         scheme: ctx.client.map_or(arrival.scheme, |client| client.scheme),

@@ -33,10 +33,6 @@ pub struct Cors {
     expose_rendezvous: HeaderValue,
 }
 
-/// Which fields an answer of the upstream already has.
-#[derive(Clone, Copy, Debug)]
-pub struct CrossOrigin<'a>(&'a HeaderMap);
-
 impl Cors {
     /// Exposes `exposed` besides what Synapse exposes; the names have been checked.
     #[must_use]
@@ -82,22 +78,23 @@ impl Cors {
         })
     }
 
-    /// What an answer of Synapse lacks or has twice. Synapse's own values stand, except that what it exposes is
-    /// completed.
-    pub fn corrections<'a>(&'a self, answer: CrossOrigin<'a>) -> impl Iterator<Item = CorsField> + 'a {
-        let wanted = [
-            (ACCESS_CONTROL_ALLOW_ORIGIN, ORIGIN),
-            (ACCESS_CONTROL_ALLOW_METHODS, METHODS),
-            (ACCESS_CONTROL_ALLOW_HEADERS, HEADERS),
-        ];
-        let corrected =
-            wanted.into_iter().filter_map(move |(name, ours)| answer.corrected(&name, ours).map(|v| (name, v)));
-        let expose = Some((ACCESS_CONTROL_EXPOSE_HEADERS, self.completed(answer)));
-        corrected.chain(expose).filter(|_| self.manage)
+    /// What an answer of Synapse lacks or has twice, as fields to be set. Synapse's own values stand, except that what
+    /// it exposes is completed.
+    #[must_use]
+    pub fn corrections(&self, answer: &HeaderMap) -> [Option<CorsField>; 4] {
+        if !self.manage {
+            return [const { None }; 4];
+        }
+        [
+            corrected(answer, ACCESS_CONTROL_ALLOW_ORIGIN, ORIGIN),
+            corrected(answer, ACCESS_CONTROL_ALLOW_METHODS, METHODS),
+            corrected(answer, ACCESS_CONTROL_ALLOW_HEADERS, HEADERS),
+            Some((ACCESS_CONTROL_EXPOSE_HEADERS, self.exposing(answer))),
+        ]
     }
 
-    fn completed(&self, answer: CrossOrigin) -> HeaderValue {
-        let theirs = answer.0.get(ACCESS_CONTROL_EXPOSE_HEADERS).and_then(|value| value.to_str().ok());
+    fn exposing(&self, answer: &HeaderMap) -> HeaderValue {
+        let theirs = answer.get(ACCESS_CONTROL_EXPOSE_HEADERS).and_then(|value| value.to_str().ok());
         match theirs {
             None | Some("" | SYNAPSE_EXPOSES) => self.expose.clone(),
             Some(theirs) => completed(theirs, &self.exposed),
@@ -105,22 +102,15 @@ impl Cors {
     }
 }
 
-impl<'a> CrossOrigin<'a> {
-    /// Looks at the headers of an answer.
-    #[must_use]
-    pub fn of(headers: &'a HeaderMap) -> Self {
-        Self(headers)
-    }
-
-    /// The value to be set, unless the answer has exactly one already.
-    fn corrected(self, name: &HeaderName, ours: HeaderValue) -> Option<HeaderValue> {
-        let mut theirs = self.0.get_all(name).iter();
-        match (theirs.next(), theirs.next()) {
-            (None, _) => Some(ours),
-            (Some(_), None) => None,
-            (Some(first), Some(_)) => Some(first.clone()),
-        }
-    }
+/// The field to be set, unless the answer has exactly one already.
+fn corrected(answer: &HeaderMap, name: HeaderName, ours: HeaderValue) -> Option<CorsField> {
+    let mut theirs = answer.get_all(&name).iter();
+    let value = match (theirs.next(), theirs.next()) {
+        (None, _) => ours,
+        (Some(_), None) => return None,
+        (Some(first), Some(_)) => first.clone(),
+    };
+    Some((name, value))
 }
 
 /// A list of header names, and those of `more` that are not on it yet.

@@ -138,6 +138,8 @@ pub struct TimeoutsSection {
     pub download: Span,
     /// To Synapse, for the admin API.
     pub admin: Span,
+    /// The longest silence of either side on a WebSocket of an extra route.
+    pub websocket_idle: Span,
     /// The whole of one request, from its headers to the end of the answer.
     pub total: Span,
     /// At a stop: how long requests in flight may take to finish. The process ends as soon as the last one has.
@@ -166,6 +168,7 @@ impl Default for TimeoutsSection {
             upload: seconds(180),
             download: seconds(120),
             admin: seconds(900),
+            websocket_idle: seconds(600),
             total: seconds(3600),
             shutdown_grace: seconds(30),
         }
@@ -203,6 +206,7 @@ impl TimeoutsSection {
             upload: check("upload", self.upload),
             download: check("download", self.download),
             admin: check("admin", self.admin),
+            websocket_idle: check("websocket_idle", self.websocket_idle),
             total: check("total", self.total),
             shutdown_grace: check("shutdown_grace", self.shutdown_grace),
         };
