@@ -5,10 +5,13 @@
 #![expect(clippy::disallowed_methods, reason = "this is the part of the house that reads clocks")]
 
 pub mod access_log;
+mod answer;
 pub mod bind;
+mod body;
 pub mod certificates;
 mod challenge;
 mod connection;
+mod context;
 mod exposition;
 mod failure;
 mod housekeeping;

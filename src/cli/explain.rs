@@ -96,7 +96,7 @@ impl Explain {
             let text = match value {
                 Value::String(text) => text.clone(),
                 Value::Array(list) => list.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(", "),
-                other => other.to_string(),
+                Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => value.to_string(),
             };
             writeln!(out, "  {:<16} {text}", key.replace('_', " "))?;
         }

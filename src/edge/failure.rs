@@ -17,11 +17,6 @@ pub(super) enum Failure {
     Silent(Cause),
 }
 
-/// A refusal of our own on its way through Pingora, which carries nothing but a status.
-pub(super) fn refusal(error: &MatrixError) -> Box<Error> {
-    Error::explain(ErrorType::HTTPStatus(error.status.as_u16()), error.cause.as_str())
-}
-
 impl Failure {
     /// Grades an error by whose fault it is. `body_pending` is whether the client still owes a part of its body: then it
     /// was the client that kept the upstream waiting.

@@ -33,7 +33,7 @@ pub(super) struct Pool {
 impl Pool {
     /// A pool for an upstream. Names have no address until [`Pool::resolve`] has run.
     #[must_use]
-    pub(super) fn new(upstream: &Upstream, timeouts: Timeouts) -> Self {
+    pub(super) fn new(upstream: &Upstream, timeouts: &Timeouts) -> Self {
         let (host, peers) = match &upstream.address {
             UpstreamAddress::Unix(path) => (None, unix(path).into_iter().collect()),
             UpstreamAddress::Tcp { host, port } => match host.parse::<IpAddr>() {
@@ -41,13 +41,13 @@ impl Pool {
                 Err(_) => (Some((host.clone(), *port)), Vec::new()),
             },
         };
-        let peers = peers.into_iter().map(|peer| with_timeouts(peer, &timeouts)).collect();
+        let peers = peers.into_iter().map(|peer| with_timeouts(peer, timeouts)).collect();
         Self {
             name: upstream.name.clone(),
             host,
             peers: ArcSwap::from_pointee(peers),
             preferred: AtomicUsize::new(0),
-            timeouts,
+            timeouts: *timeouts,
         }
     }
 

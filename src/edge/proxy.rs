@@ -5,8 +5,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, COOKIE, EXPECT, STRICT_TRANSPORT_SECURITY, TRANSFER_ENCODING};
-use http::{HeaderName, HeaderValue, Method, StatusCode, Version};
+use http::header::{COOKIE, TRANSFER_ENCODING};
+use http::{HeaderName, StatusCode, Version};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora_core::modules::http::HttpModules;
 use pingora_core::protocols::Digest;
@@ -15,21 +15,23 @@ use pingora_core::{Error, ErrorSource, ErrorType, Result};
 use pingora_proxy::{FailToProxy, ProxyHttp, Session};
 use uuid::Uuid;
 
+use super::answer;
+use super::body;
 use super::challenge;
-use super::connection::Deadline;
-use super::failure::{self, Failure, refusal};
+use super::context::Context;
+use super::failure::{self, Failure};
 use super::ready::Readiness;
 use super::rendezvous;
-use super::state::{Running, State};
+use super::state::State;
 use super::stream;
-use crate::class::RouteClass;
-use crate::decide::{Action, Decision, Forward};
-use crate::headers::{Client, STRIPPED};
-use crate::inbound::{Arrival, Inbound, Refusal, Scheme};
+use crate::decide::{Action, Decision};
+use crate::headers::STRIPPED;
+use crate::inbound::{Inbound, Refusal};
 use crate::limits::Limits;
 use crate::matrix::{Cause, ErrCode, MatrixError};
+use crate::rendezvous::Refusal as RendezvousRefusal;
 use crate::rendezvous::session::Timestamp;
-use crate::reply::{Body, CorsKind, Reply};
+use crate::reply::{CorsKind, Reply};
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
@@ -53,54 +55,6 @@ pub(super) struct Proxy {
     readiness: Readiness,
 }
 
-/// What is known of a request while it passes through.
-#[derive(Debug)]
-pub(super) struct Context {
-    running: Arc<Running>,
-    deadline: Option<Arc<Deadline>>,
-    pub(super) arrival: Option<Arc<Arrival>>,
-    pub(super) started: Instant,
-    pub(super) received: SystemTime,
-    pub(super) request_id: HeaderValue,
-    pub(super) class: RouteClass,
-    pub(super) client: Option<Client>,
-    pub(super) forward: Option<Forward>,
-    /// Why we answer ourselves, or cut the request short.
-    pub(super) cause: Option<Cause>,
-    /// The refusal that Pingora carries as a bare status.
-    refused: Option<Box<MatrixError>>,
-    pub(super) attempts: usize,
-    /// When the last attempt to connect began.
-    connecting: Option<Instant>,
-    pub(super) connect: Option<Duration>,
-    pub(super) reused: Option<bool>,
-    pub(super) first_byte: Option<Duration>,
-    /// When the first byte of the body came.
-    body_started: Option<Instant>,
-    pub(super) received_bytes: u64,
-    /// Body bytes that were handed to the upstream in this attempt.
-    sent_body: bool,
-    logged: bool,
-}
-
-impl Context {
-    /// The request id as it is written in bodies and in the log.
-    pub(super) fn id(&self) -> &str {
-        self.request_id.to_str().unwrap_or_default()
-    }
-
-    /// The configuration that the request began with.
-    pub(super) fn running(&self) -> &Running {
-        &self.running
-    }
-
-    fn extend(&self, wait: Duration) {
-        if let Some(deadline) = &self.deadline {
-            deadline.extend(wait);
-        }
-    }
-}
-
 impl Proxy {
     /// A proxy that shares `state` with the rest of the process.
     #[must_use]
@@ -122,7 +76,7 @@ impl Proxy {
             Err(refusal) => {
                 let mut reply = Reply::from(MatrixError::from(refusal));
                 reply.close = true;
-                return self.answer(session, ctx, reply).await;
+                return answer::send(session, ctx, reply).await;
             }
         };
         let Decision { class, client, action, .. } = running.gateway.decide(&inbound);
@@ -137,9 +91,15 @@ impl Proxy {
                 ctx.forward = Some(forward);
                 Ok(false)
             }
-            Action::Reply(reply) => self.answer(session, ctx, reply).await,
+            Action::Reply(reply) => answer::send(session, ctx, reply).await,
             Action::Rendezvous(request) => {
-                let reply = match self.read_body(session, ctx, request.body_limit()).await {
+                let limit = request.body_limit();
+                if let Some(limit) = limit.filter(|&limit| inbound.content_length.is_some_and(|length| length > limit))
+                {
+                    let refusal = RendezvousRefusal::TooLarge(limit);
+                    return answer::send(session, ctx, request.answer(Err(refusal))).await;
+                }
+                let reply = match body::read(session, ctx, limit).await {
                     Ok(body) => rendezvous::serve(&self.state.store, request, &body, now(), Uuid::new_v4).await,
                     Err(failure) => match failure {
                         Failure::Answer(error) => Reply::from(*error).cors(CorsKind::Rendezvous),
@@ -150,148 +110,17 @@ impl Proxy {
                         }
                     },
                 };
-                self.answer(session, ctx, reply).await
+                answer::send(session, ctx, reply).await
             }
             Action::AcmeChallenge { webroot, token } => {
                 let reply = challenge::serve(webroot, token).await;
-                self.answer(session, ctx, reply).await
+                answer::send(session, ctx, reply).await
             }
             Action::Ready => {
                 let reply = self.readiness.reply(running.pools.first()).await;
-                self.answer(session, ctx, reply).await
+                answer::send(session, ctx, reply).await
             }
         }
-    }
-
-    /// Reads a small body, up to one byte past its limit, so that who asked for it sees that it was too long.
-    async fn read_body(
-        &self,
-        session: &mut Session,
-        ctx: &mut Context,
-        limit: Option<u64>,
-    ) -> Result<Vec<u8>, Failure> {
-        let Some(limit) = limit.and_then(|limit| usize::try_from(limit).ok()) else { return Ok(Vec::new()) };
-        let mut body = Vec::new();
-        // Who declares too much is answered at once.
-        if session.req_header().headers.get(CONTENT_LENGTH).is_some_and(|length| is_over(length, limit)) {
-            body.resize(limit + 1, 0);
-            return Ok(body);
-        }
-        let idle = ctx.running.gateway.timeouts.body_idle;
-        if session.req_header().headers.contains_key(EXPECT) {
-            let continued = session.as_downstream_mut().write_continue_response().await;
-            continued.map_err(|error| Failure::of(&error.into_down(), true))?;
-        }
-        while body.len() <= limit {
-            ctx.extend(idle);
-            match session.as_downstream_mut().read_request_body().await {
-                Ok(Some(chunk)) => {
-                    ctx.received_bytes += chunk.len() as u64;
-                    body.extend_from_slice(chunk.get(..limit + 1 - body.len()).unwrap_or(&chunk));
-                }
-                Ok(None) => break,
-                Err(error) => return Err(Failure::of(&error.into_down(), true)),
-            }
-        }
-        Ok(body)
-    }
-
-    /// Sends an answer of our own; the request is then done.
-    async fn answer(&self, session: &mut Session, ctx: &mut Context, reply: Reply) -> Result<bool> {
-        let close = reply.close;
-        let (header, body) = self.compose(session, ctx, reply)?;
-        let expects = session.req_header().headers.contains_key(EXPECT);
-        // A client that waits for 100 has not sent its body and may never do so: nothing could follow on this connection.
-        if close || (expects && !session.as_downstream_mut().is_body_done()) {
-            session.set_keepalive(None);
-        }
-        let empty = body.is_empty();
-        session.write_response_header(Box::new(header), empty).await?;
-        if !empty {
-            session.write_response_body(Some(body), true).await?;
-        }
-        self.linger(session, ctx).await;
-        Ok(true)
-    }
-
-    /// Reads what is left of the body for a while: a connection that closes over unread data takes the answer with it.
-    async fn linger(&self, session: &mut Session, ctx: &Context) {
-        let linger = ctx.running.gateway.timeouts.linger;
-        let downstream = session.as_downstream_mut();
-        if downstream.is_body_done() || downstream.req_header().headers.contains_key(EXPECT) {
-            return;
-        }
-        ctx.extend(linger + Duration::from_secs(1));
-        let drained = tokio::time::timeout(linger, downstream.drain_request_body()).await;
-        if !matches!(drained, Ok(Ok(()))) {
-            downstream.set_keepalive(None);
-        }
-    }
-
-    /// Completes a reply: CORS, request id, HSTS, length.
-    fn compose(&self, session: &Session, ctx: &mut Context, reply: Reply) -> Result<(ResponseHeader, Bytes)> {
-        let Reply { mut status, headers, body, cors, cause, .. } = reply;
-        let gateway = &ctx.running.gateway;
-        let (headers, body) = match body {
-            Body::Empty => (headers, Bytes::new()),
-            Body::Full(body) => (headers, body),
-            Body::Error(error) => {
-                let told = gateway.errors.told(*error);
-                let body = Bytes::from(told.body(ctx.id()));
-                // Only the status and Retry-After can have changed, and a reply sets both from its error.
-                let told = Reply::from(told);
-                status = told.status;
-                let kept = headers.into_iter().filter(|(name, _)| !told.headers.iter().any(|(other, _)| other == name));
-                (kept.chain(told.headers.clone()).collect(), body)
-            }
-        };
-        ctx.cause = cause.or(ctx.cause);
-        let mut header = ResponseHeader::build(status, Some(headers.len() + 10))?;
-        for (name, value) in headers {
-            header.append_header(name, value)?;
-        }
-        for (name, value) in gateway.cors.fields(cors) {
-            header.insert_header(name, value)?;
-        }
-        header.insert_header(gateway.forwarding.request_id().clone(), ctx.request_id.clone())?;
-        self.add_hsts(ctx, &mut header)?;
-        // 204 and 304 have no length (RFC 9110, section 8.6).
-        if !matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) {
-            header.insert_header(CONTENT_LENGTH, body.len())?;
-        }
-        let bodiless = session.req_header().method == Method::HEAD || status == StatusCode::NOT_MODIFIED;
-        Ok((header, if bodiless { Bytes::new() } else { body }))
-    }
-
-    fn add_hsts(&self, ctx: &Context, header: &mut ResponseHeader) -> Result<()> {
-        let clients_over_tls =
-            ctx.arrival.as_ref().is_some_and(|arrival| arrival.scheme == Scheme::Https && arrival.serve.client);
-        if let Some(hsts) = ctx.running.hsts.as_ref().filter(|_| clients_over_tls)
-            && !header.headers.contains_key(STRICT_TRANSPORT_SECURITY)
-        {
-            header.insert_header(STRICT_TRANSPORT_SECURITY, hsts.clone())?;
-        }
-        Ok(())
-    }
-
-    /// Tells the client of a failure in the course of forwarding; the status that it gets, or 0 if it gets none.
-    async fn report(&self, session: &mut Session, ctx: &mut Context, error: MatrixError) -> u16 {
-        let Ok((header, body)) = self.compose(session, ctx, Reply::from(error)) else { return 0 };
-        let status = header.status.as_u16();
-        let written = session.as_downstream_mut().write_error_response(header, body).await;
-        if written.is_err() {
-            ctx.cause = Some(Cause::ClientGone);
-            return 0;
-        }
-        self.linger(session, ctx).await;
-        status
-    }
-
-    fn refuse(&self, ctx: &mut Context, error: MatrixError) -> Box<Error> {
-        ctx.cause = Some(error.cause);
-        let carried = refusal(&error);
-        ctx.refused = Some(Box::new(error));
-        carried
     }
 }
 
@@ -322,17 +151,6 @@ fn join_cookies(request: &mut RequestHeader) -> Result<()> {
     Ok(())
 }
 
-/// Ids that sort by time, so that a log can be searched by them.
-fn request_id() -> HeaderValue {
-    let mut text = Uuid::encode_buffer();
-    let text = Uuid::now_v7().hyphenated().encode_lower(&mut text);
-    HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static(""))
-}
-
-fn is_over(length: &HeaderValue, limit: usize) -> bool {
-    length.to_str().ok().and_then(|length| length.parse::<usize>().ok()).is_some_and(|length| length > limit)
-}
-
 fn now() -> Timestamp {
     Timestamp::from(SystemTime::now())
 }
@@ -342,28 +160,7 @@ impl ProxyHttp for Proxy {
     type CTX = Context;
 
     fn new_ctx(&self) -> Context {
-        Context {
-            running: self.state.running(),
-            deadline: Deadline::current(),
-            arrival: None,
-            started: Instant::now(),
-            received: SystemTime::now(),
-            request_id: request_id(),
-            class: RouteClass::Unknown,
-            client: None,
-            forward: None,
-            cause: None,
-            refused: None,
-            attempts: 0,
-            connecting: None,
-            connect: None,
-            reused: None,
-            first_byte: None,
-            body_started: None,
-            received_bytes: 0,
-            sent_body: false,
-            logged: false,
-        }
+        Context::new(self.state.running())
     }
 
     /// Neither compression nor anything else stands between Synapse and its clients.
@@ -409,7 +206,7 @@ impl ProxyHttp for Proxy {
         let limit = ctx.forward.as_ref().map_or(limits.body, |forward| forward.body_limit);
         let upgraded = session.was_upgraded();
         if !upgraded && ctx.received_bytes > limit {
-            return Err(self.refuse(ctx, MatrixError::body_too_large(limit)));
+            return Err(ctx.refuse(MatrixError::body_too_large(limit)));
         }
         if received > 0 && !end_of_stream && !upgraded {
             let started = *ctx.body_started.get_or_insert_with(Instant::now);
@@ -417,7 +214,7 @@ impl ProxyHttp for Proxy {
                 let message = "The request body arrives too slowly";
                 let error =
                     MatrixError::new(StatusCode::REQUEST_TIMEOUT, ErrCode::Unknown, Cause::BodyTooSlow, message);
-                return Err(self.refuse(ctx, error));
+                return Err(ctx.refuse(error));
             }
         }
         // Pingora bounds the pauses of an HTTP/1.1 body, and answers; those of an HTTP/2 body are bounded here.
@@ -440,7 +237,7 @@ impl ProxyHttp for Proxy {
             let Failure::Answer(error) = failure::unavailable(Cause::UpstreamUnresolved) else {
                 return Err(Error::explain(ErrorType::InternalError, "no answer"));
             };
-            return Err(self.refuse(ctx, *error));
+            return Err(ctx.refuse(*error));
         };
         Ok(Box::new(peer))
     }
@@ -547,7 +344,7 @@ impl ProxyHttp for Proxy {
             }
         }
         response.insert_header(gateway.forwarding.request_id().clone(), ctx.request_id.clone())?;
-        self.add_hsts(ctx, response)?;
+        answer::add_hsts(ctx, response)?;
         // The version is that of a hop, and ours speaks 1.1 whatever the upstream speaks.
         response.set_version(Version::HTTP_11);
         // HTTP/1.0 does not know chunks: the end of the connection is the end of the body.
@@ -577,7 +374,7 @@ impl ProxyHttp for Proxy {
                 ctx.cause = Some(if truncated { Cause::UpstreamTruncated } else { refused.cause });
                 0
             }
-            Failure::Answer(refused) => self.report(session, ctx, *refused).await,
+            Failure::Answer(refused) => answer::report(session, ctx, *refused).await,
         };
         FailToProxy { error_code, can_reuse_downstream: false }
     }

@@ -4,7 +4,7 @@ use http::header::{HOST, REFERER, USER_AGENT};
 use pingora_core::{Error, ErrorSource};
 use pingora_proxy::Session;
 
-use super::proxy::Context;
+use super::context::Context;
 use super::state::State;
 use crate::matrix::Cause;
 use crate::observe::{AccessRecord, EscapedText, RedactedTarget, RefererOrigin, ShownAddress};
@@ -13,7 +13,7 @@ use crate::observe::{AccessRecord, EscapedText, RedactedTarget, RefererOrigin, S
 pub(super) fn finished(state: &State, session: &Session, error: Option<&Error>, ctx: &Context) {
     let Some(arrival) = &ctx.arrival else { return };
     let request = session.req_header();
-    let running = ctx.running();
+    let running = &ctx.running;
     let text = |name| request.headers.get(name).map(|value: &http::HeaderValue| EscapedText::new(value.as_bytes()));
     // A target that is no UTF-8 was refused, and nothing of it is worth showing.
     let target = std::str::from_utf8(request.raw_path()).unwrap_or_default();

@@ -147,7 +147,7 @@ fn accept_policy(config: &Config) -> AcceptPolicy {
 
 fn running(config: Config) -> Running {
     let timeouts = config.gateway.timeouts;
-    let pools = config.gateway.upstreams.as_slice().iter().map(|upstream| Pool::new(upstream, timeouts)).collect();
+    let pools = config.gateway.upstreams.as_slice().iter().map(|upstream| Pool::new(upstream, &timeouts)).collect();
     let hsts = config.tls.as_ref().and_then(|tls| tls.hsts);
     let hsts = hsts.and_then(|age| HeaderValue::try_from(format!("max-age={}", age.as_secs())).ok());
     Running {

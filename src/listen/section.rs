@@ -23,18 +23,18 @@ pub struct ListenerSection {
     /// `[::]` takes IPv4 as well, unless `0.0.0.0` with the same port is a listener too. Host names are not looked up.
     /// There is no default.
     pub address: String,
-    /// Whether clients speak TLS here, with the certificates of the `tls` section. Default false. Danger: without it
+    /// Whether clients speak TLS here, with the certificates of the `tls` section. Danger: without it
     /// passwords and access tokens cross the network in the clear, so keep plain listeners to loopback addresses, Unix
     /// sockets, redirects and the network of a proxy that speaks TLS.
     pub tls: bool,
-    /// Whether clients are offered HTTP/2 beside HTTP/1.1. Default true. Without `tls` only HTTP/1.1 is spoken.
+    /// Whether clients are offered HTTP/2 beside HTTP/1.1. Without `tls` only HTTP/1.1 is spoken.
     pub http2: bool,
     /// What is served here: any of `client` (client-server API, media, sign-in rendezvous, `/_synapse/client`),
     /// `federation` (server-server API and keys), `well_known` (`/.well-known/matrix`) and `admin` (`/_synapse/admin`,
     /// which `admin_api` must enable too). Default all four. Everything else is answered with 404.
     pub serve: Vec<Group>,
     /// Sends GET and HEAD requests to the same URL with https, and refuses all others, since they have sent their
-    /// secrets in the clear already. Default false. For a listener without `tls`, usually port 80.
+    /// secrets in the clear already. For a listener without `tls`, usually port 80.
     pub redirect_https: bool,
     /// The directory in which an ACME client (`certbot --webroot`) leaves its answers: files below
     /// `/.well-known/acme-challenge/` are served from it, before any redirect. Unset by default: no challenges served.

@@ -23,19 +23,19 @@ pub struct TlsSection {
     /// Two certificates for one name, ECDSA and RSA, are told apart by what the client can verify. The first one also
     /// answers clients that ask for no name. Empty by default: use either this list or `cert` and `key`.
     pub certificates: Vec<CertificateSection>,
-    /// The oldest TLS version that is accepted, "1.2" or "1.3". Default "1.2". With "1.3" some federation peers and
+    /// The oldest TLS version that is accepted, "1.2" or "1.3". With "1.3" some federation peers and
     /// clients older than about 2019 cannot connect any more.
     pub min_version: MinVersion,
     /// What a client gets that asks for a host name that is in no certificate: `refuse` ends the handshake with the
     /// alert `unrecognized_name`, so that scanners and wrong DNS entries are seen as what they are; `default` answers
-    /// with the first certificate. Default `refuse`. A client that asks for no name gets the first certificate.
+    /// with the first certificate. A client that asks for no name gets the first certificate.
     pub unknown_sni: UnknownSni,
     /// For how long browsers are told to use HTTPS alone for the host names of this gateway: the `max-age` of
     /// Strict-Transport-Security, in seconds or as a duration such as `365d`; 0 sends no such header. Default
     /// 31536000, a year. Danger: a browser keeps to it for the whole time, also for other services on the same name.
     pub hsts: Hsts,
     /// When renewed certificate files are read: `watch` when they change, and once an hour in case a change was missed;
-    /// `signal` only at `systemctl reload`. Default `watch`. A pair that does not fit keeps the old one in use.
+    /// `signal` only at `systemctl reload`. A pair that does not fit keeps the old one in use.
     pub reload: Reload,
 }
 

@@ -233,7 +233,7 @@ mod arrivals {
         let told = Arc::new(listener.arrival(None, None));
         let stream = ClientStream::plain(Socket::new(RawSocket::Unix(ours)), None, told.clone());
         let session = pingora_proxy::Session::new_h1(Box::new(stream));
-        assert_eq!(crate::edge::arrival(&session), Some(&told));
+        assert_eq!(crate::edge::stream::arrival(&session), Some(&told));
     }
 }
 

@@ -1,0 +1,106 @@
+//! Sends answers of our own: the one place that adds CORS, request id, HSTS and length to them.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{CONTENT_LENGTH, EXPECT, STRICT_TRANSPORT_SECURITY};
+use http::{Method, StatusCode};
+use pingora::http::ResponseHeader;
+use pingora_core::Result;
+use pingora_proxy::Session;
+
+use super::context::Context;
+use crate::inbound::Scheme;
+use crate::matrix::{Cause, MatrixError};
+use crate::reply::{Body, Reply};
+
+/// Sends an answer of our own; the request is then done.
+pub(super) async fn send(session: &mut Session, ctx: &mut Context, reply: Reply) -> Result<bool> {
+    let close = reply.close;
+    let (header, body) = compose(session, ctx, reply)?;
+    let expects = session.req_header().headers.contains_key(EXPECT);
+    // A client that waits for 100 has not sent its body and may never do so: nothing could follow on this connection.
+    if close || (expects && !session.as_downstream_mut().is_body_done()) {
+        session.set_keepalive(None);
+    }
+    let empty = body.is_empty();
+    session.write_response_header(Box::new(header), empty).await?;
+    if !empty {
+        session.write_response_body(Some(body), true).await?;
+    }
+    linger(session, ctx).await;
+    Ok(true)
+}
+
+/// Reads what is left of the body for a while: a connection that closes over unread data takes the answer with it.
+async fn linger(session: &mut Session, ctx: &Context) {
+    let linger = ctx.running.gateway.timeouts.linger;
+    let downstream = session.as_downstream_mut();
+    if downstream.is_body_done() || downstream.req_header().headers.contains_key(EXPECT) {
+        return;
+    }
+    ctx.extend(linger + Duration::from_secs(1));
+    let drained = tokio::time::timeout(linger, downstream.drain_request_body()).await;
+    if !matches!(drained, Ok(Ok(()))) {
+        downstream.set_keepalive(None);
+    }
+}
+
+/// Completes a reply: CORS, request id, HSTS, length.
+fn compose(session: &Session, ctx: &mut Context, reply: Reply) -> Result<(ResponseHeader, Bytes)> {
+    let Reply { mut status, headers, body, cors, cause, .. } = reply;
+    let gateway = &ctx.running.gateway;
+    let (headers, body) = match body {
+        Body::Empty => (headers, Bytes::new()),
+        Body::Full(body) => (headers, body),
+        Body::Error(error) => {
+            let told = gateway.errors.told(*error);
+            let body = Bytes::from(told.body(ctx.id()));
+            // Only the status and Retry-After can have changed, and a reply sets both from its error.
+            let told = Reply::from(told);
+            status = told.status;
+            let kept = headers.into_iter().filter(|(name, _)| !told.headers.iter().any(|(other, _)| other == name));
+            (kept.chain(told.headers.clone()).collect(), body)
+        }
+    };
+    ctx.cause = cause.or(ctx.cause);
+    let mut header = ResponseHeader::build(status, Some(headers.len() + 10))?;
+    for (name, value) in headers {
+        header.append_header(name, value)?;
+    }
+    for (name, value) in gateway.cors.fields(cors) {
+        header.insert_header(name, value)?;
+    }
+    header.insert_header(gateway.forwarding.request_id().clone(), ctx.request_id.clone())?;
+    add_hsts(ctx, &mut header)?;
+    // 204 and 304 have no length (RFC 9110, section 8.6).
+    if !matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) {
+        header.insert_header(CONTENT_LENGTH, body.len())?;
+    }
+    let bodiless = session.req_header().method == Method::HEAD || status == StatusCode::NOT_MODIFIED;
+    Ok((header, if bodiless { Bytes::new() } else { body }))
+}
+
+pub(super) fn add_hsts(ctx: &Context, header: &mut ResponseHeader) -> Result<()> {
+    let clients_over_tls =
+        ctx.arrival.as_ref().is_some_and(|arrival| arrival.scheme == Scheme::Https && arrival.serve.client);
+    if let Some(hsts) = ctx.running.hsts.as_ref().filter(|_| clients_over_tls)
+        && !header.headers.contains_key(STRICT_TRANSPORT_SECURITY)
+    {
+        header.insert_header(STRICT_TRANSPORT_SECURITY, hsts.clone())?;
+    }
+    Ok(())
+}
+
+/// Tells the client of a failure in the course of forwarding; the status that it gets, or 0 if it gets none.
+pub(super) async fn report(session: &mut Session, ctx: &mut Context, error: MatrixError) -> u16 {
+    let Ok((header, body)) = compose(session, ctx, Reply::from(error)) else { return 0 };
+    let status = header.status.as_u16();
+    let written = session.as_downstream_mut().write_error_response(header, body).await;
+    if written.is_err() {
+        ctx.cause = Some(Cause::ClientGone);
+        return 0;
+    }
+    linger(session, ctx).await;
+    status
+}

@@ -1,0 +1,102 @@
+//! What is known of a request while it passes through.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use http::HeaderValue;
+use pingora_core::{Error, ErrorType};
+use uuid::Uuid;
+
+use super::connection::Deadline;
+use super::state::Running;
+use crate::class::RouteClass;
+use crate::decide::Forward;
+use crate::headers::Client;
+use crate::inbound::Arrival;
+use crate::matrix::{Cause, MatrixError};
+
+/// What is known of a request while it passes through.
+#[derive(Debug)]
+pub(super) struct Context {
+    pub(super) running: Arc<Running>,
+    pub(super) deadline: Option<Arc<Deadline>>,
+    pub(super) arrival: Option<Arc<Arrival>>,
+    pub(super) started: Instant,
+    pub(super) received: SystemTime,
+    pub(super) request_id: HeaderValue,
+    pub(super) class: RouteClass,
+    pub(super) client: Option<Client>,
+    pub(super) forward: Option<Forward>,
+    /// Why we answer ourselves, or cut the request short.
+    pub(super) cause: Option<Cause>,
+    /// The refusal that Pingora carries as a bare status.
+    pub(super) refused: Option<Box<MatrixError>>,
+    pub(super) attempts: usize,
+    /// When the last attempt to connect began.
+    pub(super) connecting: Option<Instant>,
+    pub(super) connect: Option<Duration>,
+    pub(super) reused: Option<bool>,
+    pub(super) first_byte: Option<Duration>,
+    /// When the first byte of the body came.
+    pub(super) body_started: Option<Instant>,
+    pub(super) received_bytes: u64,
+    /// Body bytes that were handed to the upstream in this attempt.
+    pub(super) sent_body: bool,
+    pub(super) logged: bool,
+}
+
+impl Context {
+    /// The context of a request whose head has just been read.
+    pub(super) fn new(running: Arc<Running>) -> Self {
+        Self {
+            running,
+            deadline: Deadline::current(),
+            arrival: None,
+            started: Instant::now(),
+            received: SystemTime::now(),
+            request_id: request_id(),
+            class: RouteClass::Unknown,
+            client: None,
+            forward: None,
+            cause: None,
+            refused: None,
+            attempts: 0,
+            connecting: None,
+            connect: None,
+            reused: None,
+            first_byte: None,
+            body_started: None,
+            received_bytes: 0,
+            sent_body: false,
+            logged: false,
+        }
+    }
+
+    /// The request id as it is written in bodies and in the log.
+    pub(super) fn id(&self) -> &str {
+        self.request_id.to_str().unwrap_or_default()
+    }
+
+    /// Moves the deadline to `wait` from now.
+    pub(super) fn extend(&self, wait: Duration) {
+        if let Some(deadline) = &self.deadline {
+            deadline.extend(wait);
+        }
+    }
+
+    /// Gives the request up with an error that `fail_to_proxy` will tell the client.
+    #[expect(clippy::unnecessary_box_returns, reason = "Pingora's errors are boxed everywhere")]
+    pub(super) fn refuse(&mut self, error: MatrixError) -> Box<Error> {
+        self.cause = Some(error.cause);
+        let carried = Error::explain(ErrorType::HTTPStatus(error.status.as_u16()), error.cause.as_str());
+        self.refused = Some(Box::new(error));
+        carried
+    }
+}
+
+/// Ids that sort by time, so that a log can be searched by them.
+fn request_id() -> HeaderValue {
+    let mut text = Uuid::encode_buffer();
+    let text = Uuid::now_v7().hyphenated().encode_lower(&mut text);
+    HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static(""))
+}
