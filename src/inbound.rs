@@ -119,7 +119,7 @@ pub enum Refusal {
     /// Over [`HeadBounds::head`] or [`HeadBounds::fields`].
     #[error("The request headers are too large")]
     HeadersTooLarge,
-    /// RFC 9112, section 3.2: exactly one Host.
+    /// RFC 9112, section 3.2: exactly one Host; the same as `:authority` in HTTP/2.
     #[error("There must be exactly one Host header")]
     HostCount,
     /// Not a host with an optional port (RFC 3986, section 3.2).
@@ -177,7 +177,7 @@ impl<'a> Inbound<'a> {
             method: &parts.method,
             path,
             query,
-            authority: authority(&parts.headers)?,
+            authority: authority(parts)?,
             content_length: content_length(&parts.headers)?,
             headers: &parts.headers,
             version: parts.version,
@@ -230,12 +230,16 @@ fn check_headers(target: usize, headers: &HeaderMap, bounds: &HeadBounds) -> Res
     Ok(())
 }
 
-fn authority(headers: &HeaderMap) -> Result<&str, Refusal> {
-    let mut hosts = headers.get_all(HOST).iter();
-    let (Some(host), None) = (hosts.next(), hosts.next()) else {
-        return Err(Refusal::HostCount);
+fn authority(parts: &Parts) -> Result<&str, Refusal> {
+    let mut hosts = parts.headers.get_all(HOST).iter();
+    // HTTP/2 has `:authority` in place of Host, and may have both if they are equal (RFC 9113, section 8.3.1).
+    let pseudo = parts.uri.authority().filter(|_| parts.version == Version::HTTP_2);
+    let host = match (pseudo, hosts.next(), hosts.next()) {
+        (None, Some(host), None) => host.to_str().map_err(|_| Refusal::HostForm)?,
+        (Some(authority), None, None) => authority.as_str(),
+        (Some(authority), Some(host), None) if authority.as_str().as_bytes() == host.as_bytes() => authority.as_str(),
+        _ => return Err(Refusal::HostCount),
     };
-    let host = host.to_str().map_err(|_| Refusal::HostForm)?;
     let (name, port) = split_port(host);
     let port_is_valid = match port {
         Some(port) => port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok(),

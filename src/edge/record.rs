@@ -15,6 +15,7 @@ pub(super) fn finished(state: &State, session: &Session, error: Option<&Error>, 
     let request = session.req_header();
     let running = &ctx.running;
     let text = |name| request.headers.get(name).map(|value: &http::HeaderValue| EscapedText::new(value.as_bytes()));
+    let authority = request.uri.authority().map(|authority| EscapedText::new(authority.as_str().as_bytes()));
     // A target that is no UTF-8 was refused, and nothing of it is worth showing.
     let target = std::str::from_utf8(request.raw_path()).unwrap_or_default();
     let record = AccessRecord {
@@ -26,7 +27,7 @@ pub(super) fn finished(state: &State, session: &Session, error: Option<&Error>, 
         protocol: request.version,
         method: &request.method,
         target: RedactedTarget::raw(target, &running.hidden),
-        host: text(HOST),
+        host: authority.or_else(|| text(HOST)),
         status: session.response_written().map(|response| response.status),
         cause: ctx.cause.or_else(|| error.map(cut_short)),
         class: ctx.class,

@@ -73,6 +73,25 @@ fn there_is_exactly_one_valid_host() {
 }
 
 #[test]
+fn in_http2_the_authority_is_the_host() {
+    let read = |authority: &str, hosts: &[&'static str]| {
+        let (mut parts, ()) = Request::new(()).into_parts();
+        parts.version = Version::HTTP_2;
+        parts.uri = format!("https://{authority}/a").parse().unwrap();
+        for host in hosts {
+            parts.headers.append("host", HeaderValue::from_static(host));
+        }
+        let arrival = arrival();
+        Inbound::read(&parts, b"/a", &arrival, &BOUNDS).map(|inbound| inbound.authority.to_owned())
+    };
+    assert_eq!(read("a:8448", &[]), Ok("a:8448".to_owned()));
+    assert_eq!(read("a", &["a"]), Ok("a".to_owned()));
+    assert_eq!(read("a", &["b"]), Err(Refusal::HostCount));
+    assert_eq!(read("a", &["a", "a"]), Err(Refusal::HostCount));
+    assert_eq!(read("user@a", &[]), Err(Refusal::HostForm));
+}
+
+#[test]
 fn the_length_is_one_plain_number() {
     let check = |lengths: &[&'static str], fits: bool| {
         let mut headers: Vec<(&str, &[u8])> = vec![("host", b"a")];
