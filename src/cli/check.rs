@@ -2,6 +2,7 @@
 
 use std::io::Write;
 
+use bytesize::ByteSize;
 use structopt::StructOpt;
 
 use super::prepare::prepare;
@@ -28,7 +29,7 @@ impl Check {
                 writeln!(
                     out,
                     "rendezvous sessions take at most {} of memory",
-                    prepared.config.gateway.rendezvous.worst_case_memory()
+                    ByteSize(prepared.config.gateway.rendezvous.worst_case_memory().0)
                 )?;
             }
         }
