@@ -71,7 +71,7 @@ def broken(folder: Path, authority: Authority):
             config = gateway.config(
                 "localhost",
                 upstream.removeprefix("http://"),
-                timeouts={"first_byte": "1s"},
+                timeouts={"first_byte": "1s", "linger": "1s"},
                 admin_api={"enabled": True, "networks": ["10.0.0.0/8"]},
                 rendezvous={"enabled": True, "max_entries": BROKEN_SESSIONS},
                 errors={"cdn_safe": name == "cdn"},

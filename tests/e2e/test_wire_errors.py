@@ -15,23 +15,23 @@ REQUESTS = {
         LOGIN
         + b"Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
     ),
-    "two lengths": (
-        400,
-        LOGIN + b"Content-Length: 1\r\nContent-Length: 2\r\n\r\nab",
-    ),
-    "two hosts": (400, b"GET /_matrix/client/versions HTTP/1.1\r\n" + HOST + HOST + b"\r\n"),
     "no host": (400, b"GET /_matrix/client/versions HTTP/1.1\r\n\r\n"),
     "absolute form": (400, b"GET http://localhost/_matrix/client/versions HTTP/1.1\r\n" + HOST + b"\r\n"),
-    "worker proxy form": (
-        400,
-        b"GET matrix-federation://example.com/_matrix/key/v2/server HTTP/1.1\r\n" + HOST + b"\r\n",
-    ),
     "hash in the target": (400, b"GET /_matrix/client/versions#x HTTP/1.1\r\n" + HOST + b"\r\n"),
     "body that stops": (
         408,
         LOGIN + b"Content-Length: 10\r\n\r\nabc",
     ),
 }  # fmt: skip
+# Refused while the head is read, before there is a request to answer: no body, but the end of the connection.
+UNREADABLE = {
+    "two lengths": LOGIN + b"Content-Length: 1\r\nContent-Length: 2\r\n\r\nab",
+    "two hosts": b"GET /_matrix/client/versions HTTP/1.1\r\n" + HOST + HOST + b"\r\n",
+    "form of Synapse's workers": (
+        b"GET matrix-federation://example.com/_matrix/key/v2/server HTTP/1.1\r\n" + HOST + b"\r\n"
+    ),
+    "not HTTP": b"SSH-2.0-OpenSSH_9.2\r\n\r\n",
+}
 
 
 @pytest.mark.parametrize("case", REQUESTS)
@@ -48,3 +48,13 @@ def test_refusal_is_a_matrix_error_with_cors(broken: dict[str, Gateway], case: s
         assert "x-request-id" in headers["access-control-expose-headers"].lower()
         assert headers["connection"] == "close"
         assert connection.recv(1) == b""
+
+
+@pytest.mark.parametrize("case", UNREADABLE)
+def test_unreadable_head_ends_the_connection(broken: dict[str, Gateway], case: str):
+    with connect(broken["silent"]) as connection:
+        connection.sendall(UNREADABLE[case])
+        with connection.makefile("rb") as stream:
+            answer = stream.read()
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert answer.count(b"HTTP/1.1 ") == 1
