@@ -60,18 +60,22 @@ def broken(folder: Path, authority: Authority):
             {"path": "/silent/", "proxy": silent},
             {"path": "/refused/", "proxy": refused},
         ]
-        gateways = {}
-        for name, upstream in {
+        upstreams = {
             "refused": refused,
             "closes": closes,
             "silent": silent,
+            "patient": silent,
             "cdn": refused,
-        }.items():
+        }
+        gateways = {}
+        for name, upstream in upstreams.items():
             gateway = Gateway(folder / f"gateway-{name}", authority, certificate)
+            # The patient one waits for its upstream, but not for its clients.
+            hurry = {"body_idle": "1s"} if name == "patient" else {"first_byte": "1s"}
             config = gateway.config(
                 "localhost",
                 upstream.removeprefix("http://"),
-                timeouts={"first_byte": "1s", "linger": "1s"},
+                timeouts={"linger": "1s"} | hurry,
                 admin_api={"enabled": True, "networks": ["10.0.0.0/8"]},
                 rendezvous={"enabled": True, "max_entries": BROKEN_SESSIONS},
                 errors={"cdn_safe": name == "cdn"},

@@ -127,7 +127,7 @@ def test_script_reads_every_error_of_the_gateway(
 
 def test_script_reads_that_its_upload_stalled(broken: dict[str, Gateway], page: ForeignPage):
     """Scripts can only stream a body over HTTP/2."""
-    answer = page.fetch("POST", f"{broken['silent'].url}/_matrix/client/v3/createRoom", stalled=True)
+    answer = page.fetch("POST", f"{broken['silent'].url}/_matrix/client/v3/login", stalled=True)
     assert_readable(answer, 408, "M_UNKNOWN")
 
 

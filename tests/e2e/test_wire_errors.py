@@ -2,10 +2,11 @@
 
 import json
 
+import h2.events
 import pytest
 
 from harness.gateway import Gateway
-from wire import connect, read_answer
+from wire import connect, http2_event_after, read_answer
 
 HOST = b"Host: localhost\r\n"
 LOGIN = b"POST /_matrix/client/v3/login HTTP/1.1\r\n" + HOST
@@ -48,6 +49,21 @@ def test_refusal_is_a_matrix_error_with_cors(broken: dict[str, Gateway], case: s
         assert "x-request-id" in headers["access-control-expose-headers"].lower()
         assert headers["connection"] == "close"
         assert connection.recv(1) == b""
+
+
+def test_body_that_stops_over_http1_is_a_timeout(broken: dict[str, Gateway]):
+    with connect(broken["patient"]) as connection:
+        connection.sendall(LOGIN + b"Content-Length: 10\r\n\r\nabc")
+        status, _, content = read_answer(connection)
+    assert (status, json.loads(content)["org.matrix.gateway.cause"]) == (408, "body_timeout")
+
+
+def test_body_that_stops_over_http2_is_reset(broken: dict[str, Gateway]):
+    """It would hold a connection to Synapse for as long as the client likes."""
+    headers = {":method": "POST", ":scheme": "https", ":authority": "localhost"}
+    path = {":path": "/_matrix/client/v3/login"}
+    event = http2_event_after(broken["patient"], list((headers | path).items()), b"abc")
+    assert isinstance(event, h2.events.StreamReset), event
 
 
 @pytest.mark.parametrize("case", UNREADABLE)
