@@ -7,7 +7,7 @@ mod forwarding;
 mod section;
 
 pub use cors::{Cors, CorsField};
-pub use forwarding::{Client, Forwarding, STRIPPED};
+pub use forwarding::{Client, Forwarding, is_stripped};
 pub use section::{CorsSection, ForwardingSection};
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use super::prepare::prepare;
 use super::{ConfigFile, Exit, problems};
 use crate::config::Config;
 use crate::decide::{Action, Decision, Forward, Gateway};
-use crate::headers::STRIPPED;
+use crate::headers::is_stripped;
 use crate::inbound::{Arrival, Inbound, Scheme};
 use crate::listen::{Listener, Transport};
 use crate::matrix::MatrixError;
@@ -227,8 +227,7 @@ fn tell_forward(
         format!("{request_id}: (made for each request)"),
     ];
     told.insert("headers_added".to_owned(), json!(added));
-    let sent = |name: &&HeaderName| inbound.headers.contains_key(*name);
-    let removed: Vec<&str> = STRIPPED.iter().filter(sent).map(HeaderName::as_str).collect();
+    let removed: Vec<&str> = inbound.headers.keys().filter(|name| is_stripped(name)).map(HeaderName::as_str).collect();
     told.insert("headers_removed".to_owned(), json!(removed));
 }
 

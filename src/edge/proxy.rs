@@ -25,7 +25,7 @@ use super::rendezvous;
 use super::state::State;
 use super::stream;
 use crate::decide::{Action, Decision};
-use crate::headers::STRIPPED;
+use crate::headers::is_stripped;
 use crate::inbound::{Inbound, Refusal};
 use crate::limits::Limits;
 use crate::matrix::{Cause, ErrCode, MatrixError};
@@ -304,7 +304,8 @@ impl ProxyHttp for Proxy {
         request: &mut RequestHeader,
         ctx: &mut Context,
     ) -> Result<()> {
-        for name in &STRIPPED {
+        let stripped: Vec<HeaderName> = request.headers.keys().filter(|name| is_stripped(name)).cloned().collect();
+        for name in &stripped {
             request.remove_header(name);
         }
         let Some(client) = ctx.client else {
@@ -334,7 +335,8 @@ impl ProxyHttp for Proxy {
             return Ok(());
         }
         ctx.first_byte = Some(ctx.started.elapsed());
-        for name in &HOP_BY_HOP {
+        let hop: Vec<HeaderName> = response.headers.keys().filter(|name| HOP_BY_HOP.contains(name)).cloned().collect();
+        for name in &hop {
             response.remove_header(name);
         }
         let gateway = &ctx.running.gateway;

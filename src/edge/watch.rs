@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use notify::event::{AccessKind, AccessMode, ModifyKind};
 use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 use pingora_core::server::ShutdownWatch;
 use pingora_core::services::background::BackgroundService;
@@ -60,6 +61,16 @@ impl BackgroundService for CertificateWatch {
     }
 }
 
+/// A file that was written counts once it is closed: a log in the same directory is written all day. Reading a file is
+/// an event too, and we do that ourselves.
+fn is_change(kind: EventKind) -> bool {
+    match kind {
+        EventKind::Access(access) => access == AccessKind::Close(AccessMode::Write),
+        EventKind::Modify(modification) => !matches!(modification, ModifyKind::Data(_)),
+        EventKind::Any | EventKind::Create(_) | EventKind::Remove(_) | EventKind::Other => true,
+    }
+}
+
 async fn quiet(changes: &mut mpsc::Receiver<()>) {
     while let Ok(Some(())) = timeout(QUIET, changes.recv()).await {}
 }
@@ -72,8 +83,7 @@ struct Watched {
 impl Watched {
     fn new(changed: mpsc::Sender<()>) -> Self {
         let notify = move |event: notify::Result<notify::Event>| {
-            // Reading a file is an event too, and we do that ourselves.
-            if !event.is_ok_and(|event| matches!(event.kind, EventKind::Access(_))) {
+            if event.map_or(true, |event| is_change(event.kind)) {
                 // Full means that a change is pending already.
                 let _ = changed.try_send(());
             }

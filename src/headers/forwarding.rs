@@ -12,7 +12,7 @@ use crate::inbound::{Inbound, Scheme};
 
 /// Request headers that never reach Synapse: what a client claims about its own address or request id, and what only
 /// Synapse's own processes may send each other (`synapse/http/proxy.py` takes Proxy-Authorization as proof of that).
-pub static STRIPPED: [HeaderName; 12] = [
+pub(super) static STRIPPED: [HeaderName; 12] = [
     HeaderName::from_static("forwarded"),
     HeaderName::from_static("proxy-authorization"),
     HeaderName::from_static("proxy-connection"),
@@ -26,6 +26,13 @@ pub static STRIPPED: [HeaderName; 12] = [
     HeaderName::from_static("x-real-ip"),
     HeaderName::from_static("x-request-id"),
 ];
+
+/// Whether a request header of this name stays here.
+#[must_use]
+pub fn is_stripped(name: &HeaderName) -> bool {
+    // Asked of every header of every request: most names are told apart by their first letter.
+    name.as_str().starts_with(['f', 'p', 't', 'x']) && STRIPPED.contains(name)
+}
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");

@@ -161,3 +161,13 @@ fn nothing_is_sent_where_another_layer_manages_it() {
     assert_eq!(cors.corrections(&HeaderMap::new()).into_iter().flatten().count(), 0);
     assert_eq!(cors.preflight().headers.len(), 0);
 }
+
+#[test]
+fn every_name_that_stays_here_is_known_by_its_first_letter() {
+    for name in &forwarding::STRIPPED {
+        assert!(is_stripped(name), "{name}");
+    }
+    for name in ["host", "authorization", "x-forwarded", "te", "from", "priority"] {
+        assert!(!is_stripped(&HeaderName::from_static(name)), "{name}");
+    }
+}

@@ -70,14 +70,17 @@ class Bench:
     def __init__(self, directory):
         self.directory = directory
         self.servers = {}
-        self.certificate = directory / "cert.pem"
-        self.key = directory / "key.pem"
-        self.certificate_and_key = directory / "cert-and-key.pem"
+        # Apart from the logs, as on any server: the gateway watches this directory.
+        self.tls = directory / "tls"
+        self.certificate = self.tls / "cert.pem"
+        self.key = self.tls / "key.pem"
+        self.certificate_and_key = self.tls / "cert-and-key.pem"
         self.media = directory / "media.bin"
         self.small_body = small_body()
         self.proxy_cores, self.other_cores = processes.cores()
 
     def prepare(self):
+        self.tls.mkdir(exist_ok=True)
         self.media.write_bytes(os.urandom(MEBIBYTE))
         command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
         command += ["-days", "30", "-subj", "/CN=example.test", "-addext", "subjectAltName=DNS:example.test"]
