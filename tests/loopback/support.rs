@@ -1,0 +1,13 @@
+//! What all tests stand on.
+
+pub(crate) mod certificates;
+pub(crate) mod client;
+pub(crate) mod gateway;
+pub(crate) mod h2;
+pub(crate) mod message;
+pub(crate) mod upstream;
+
+use std::time::Duration;
+
+/// How long anything may take that should happen at once. Long, because the machine may be busy with other tests.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(20);

@@ -1,0 +1,219 @@
+//! The gateway as a process.
+
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::io::{BufRead, BufReader};
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::DEADLINE;
+use super::certificates::{self, NAME};
+use super::client::Client;
+use super::h2::H2;
+use super::upstream::Upstream;
+
+/// A gateway that runs until it is dropped.
+pub(crate) struct Gateway {
+    child: Child,
+    directory: TempDir,
+    lines: Arc<Lines>,
+    addresses: HashMap<IpAddr, SocketAddr>,
+}
+
+#[derive(Default)]
+struct Lines {
+    lines: Mutex<Vec<String>>,
+    changed: Condvar,
+}
+
+impl Gateway {
+    /// Starts a gateway in front of an upstream: in the clear on 127.0.0.1, and with TLS on 127.0.0.2. `more` are further
+    /// sections.
+    pub(crate) fn before(upstream: &Upstream, more: &str) -> Self {
+        Self::at(&upstream.address(), more)
+    }
+
+    /// As [`Gateway::before`], for an upstream at this address.
+    pub(crate) fn at(upstream: &str, more: &str) -> Self {
+        let listeners = "listeners: [{address: '127.0.0.1:0'}, {address: '127.0.0.2:0', tls: true}]\n";
+        Self::start(&format!("{}{listeners}{more}", preamble(upstream)))
+    }
+
+    /// Starts a gateway with listeners of the test's own. Each has an IP address of its own, by which
+    /// [`Gateway::address`] tells them apart, and port 0. `{dir}` in `yaml` becomes [`Gateway::directory`].
+    pub(crate) fn start(yaml: &str) -> Self {
+        let directory = TempDir::new().unwrap();
+        let file = write(directory.path(), yaml);
+        let wanted = listeners(&std::fs::read_to_string(&file).unwrap());
+        let mut command = Command::new(env!("CARGO_BIN_EXE_synapse-gateway"));
+        command.args(["run", "-c"]).arg(file).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut child = command.env_remove("JOURNAL_STREAM").env_remove("NOTIFY_SOCKET").spawn().unwrap();
+        let lines = Arc::new(Lines::default());
+        let (stderr, sink) = (child.stderr.take().unwrap(), Arc::clone(&lines));
+        thread::spawn(move || {
+            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                sink.lines.lock().unwrap().push(line);
+                sink.changed.notify_all();
+            }
+        });
+        let mut gateway = Self { child, directory, lines, addresses: HashMap::new() };
+        let up = |lines: &[String]| {
+            let up: Vec<String> = lines.iter().filter_map(|line| listening(line)).collect();
+            (up.len() >= wanted).then_some(up)
+        };
+        gateway.addresses = gateway
+            .wait_lines(up)
+            .iter()
+            .filter_map(|up| up.parse().ok())
+            .map(|up: SocketAddr| (up.ip(), up))
+            .collect();
+        gateway
+    }
+
+    /// Where the listener with this IP address is.
+    pub(crate) fn address(&self, ip: &str) -> SocketAddr {
+        self.addresses[&ip.parse().unwrap()]
+    }
+
+    /// A connection in the clear.
+    pub(crate) fn client(&self) -> Client {
+        Client::tcp(self.address("127.0.0.1"))
+    }
+
+    /// A connection over TLS, for HTTP/1.1.
+    pub(crate) fn tls_client(&self) -> Client {
+        Client::tls(self.address("127.0.0.2"), NAME, certificates::client_config(&["http/1.1"])).unwrap()
+    }
+
+    /// A connection over TLS, for HTTP/2.
+    pub(crate) fn h2(&self) -> H2 {
+        H2::connect(self.address("127.0.0.2"), NAME, certificates::client_config(&["h2"]))
+    }
+
+    /// A directory of the gateway's own, which has its configuration as `gateway.yaml`.
+    pub(crate) fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// Writes another configuration in place of the first; it is read at a reload. `{dir}` is as in [`Gateway::start`].
+    pub(crate) fn configure(&self, yaml: &str) {
+        write(self.directory(), yaml);
+    }
+
+    /// The process id.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Sends a signal, such as `TERM`.
+    pub(crate) fn signal(&self, name: &str) {
+        assert!(Command::new("kill").args(["-s", name, &self.pid().to_string()]).status().unwrap().success());
+    }
+
+    /// Waits until the process has ended by itself.
+    pub(crate) fn ended(&mut self) -> ExitStatus {
+        let deadline = Instant::now() + DEADLINE;
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            assert!(Instant::now() < deadline, "the gateway does not end");
+            // The standard library can only wait for ever or not at all.
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// What it has written to standard error so far.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        self.lines.lines.lock().unwrap().clone()
+    }
+
+    /// Waits for a line on standard error.
+    #[track_caller]
+    pub(crate) fn line(&self, wanted: impl Fn(&str) -> bool) -> String {
+        self.wait_lines(|lines| lines.iter().find(|line| wanted(line)).cloned())
+    }
+
+    /// Waits for the access log's line about the request with this id.
+    #[track_caller]
+    pub(crate) fn logged(&self, request_id: &str) -> Value {
+        self.log_where(|entry| entry["request_id"] == request_id)
+    }
+
+    /// Waits for a line of the access log.
+    #[track_caller]
+    pub(crate) fn log_where(&self, wanted: impl Fn(&Value) -> bool) -> Value {
+        self.wait_lines(|lines| {
+            let mut entries = lines.iter().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+            entries.find(|entry| entry["request_id"].is_string() && wanted(entry))
+        })
+    }
+
+    /// Waits until the lines are such that `look` finds something in them.
+    #[track_caller]
+    pub(crate) fn wait_lines<T>(&self, look: impl Fn(&[String]) -> Option<T>) -> T {
+        let deadline = Instant::now() + DEADLINE;
+        let mut lines = self.lines.lines.lock().unwrap();
+        loop {
+            if let Some(found) = look(&lines) {
+                return found;
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            assert!(!left.is_zero(), "not to be found in: {lines:#?}");
+            lines = self.lines.changed.wait_timeout(lines, left).unwrap().0;
+        }
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let lines = self.lines();
+        if thread::panicking() {
+            let mut shown = String::from("the gateway wrote:\n");
+            for line in lines {
+                let _ = writeln!(shown, "  {line}");
+            }
+            // Captured with the test's other output, and shown where the test fails.
+            print!("{shown}");
+        } else if let Some(line) = lines.iter().find(|line| line.contains("internal error, please report it")) {
+            panic!("{line}");
+        }
+    }
+}
+
+/// The sections that every configuration has: names, upstream and certificate.
+pub(crate) fn preamble(upstream: &str) -> String {
+    let (cert, key) = certificates::shared();
+    format!(
+        "server_name: example.com\npublic_baseurl: https://{NAME}\nupstreams: {{main: {{address: '{upstream}'}}}}\n\
+         tls: {{cert: '{}', key: '{}'}}\n",
+        cert.display(),
+        key.display()
+    )
+}
+
+fn write(directory: &Path, yaml: &str) -> PathBuf {
+    let file = directory.join("gateway.yaml");
+    std::fs::write(&file, yaml.replace("{dir}", directory.to_str().unwrap())).unwrap();
+    file
+}
+
+/// How many listeners a configuration has.
+fn listeners(yaml: &str) -> usize {
+    let read: serde_yaml::Value = serde_yaml::from_str(yaml).unwrap();
+    read["listeners"].as_sequence().map_or(0, Vec::len)
+}
+
+/// The address in a line that says that a listener is up.
+fn listening(line: &str) -> Option<String> {
+    line.strip_prefix("listening on ").map(|address| address.trim_end_matches(" (tls)").to_owned())
+}
