@@ -128,6 +128,9 @@ pub enum Refusal {
     /// RFC 9110, section 8.6.
     #[error("Content-Length must be one decimal number, and not stand beside Transfer-Encoding")]
     Length,
+    /// A list of codings, or another one than `chunked`, which no two servers read alike (RFC 9112, section 6.1).
+    #[error("Transfer-Encoding must be chunked")]
+    Coding,
     /// A `+`, NUL, CR or LF, or a name that is not a token.
     #[error("A header has characters that are not allowed")]
     HeaderBytes,
@@ -147,7 +150,7 @@ impl From<Refusal> for MatrixError {
                 (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, ErrCode::Unknown, Cause::HeadersTooLarge)
             }
             Refusal::HostCount | Refusal::HostForm => (StatusCode::BAD_REQUEST, ErrCode::Unknown, Cause::InvalidHost),
-            Refusal::Length => (StatusCode::BAD_REQUEST, ErrCode::Unknown, Cause::InvalidFraming),
+            Refusal::Length | Refusal::Coding => (StatusCode::BAD_REQUEST, ErrCode::Unknown, Cause::InvalidFraming),
             Refusal::HeaderBytes => (StatusCode::BAD_REQUEST, ErrCode::Unknown, Cause::InvalidHeader),
             Refusal::Method => (StatusCode::METHOD_NOT_ALLOWED, ErrCode::Unrecognized, Cause::MethodNotAllowed),
         };
@@ -178,7 +181,7 @@ impl<'a> Inbound<'a> {
             path,
             query,
             authority: authority(parts)?,
-            content_length: content_length(&parts.headers)?,
+            content_length: body_length(&parts.headers)?,
             headers: &parts.headers,
             version: parts.version,
             arrival,
@@ -267,14 +270,25 @@ fn is_host(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_'))
 }
 
-/// The one declared length. Bounded by 2^53, beyond which lengths lose digits in half of the world's software.
+/// The one declared length, if it is not chunks that tell where the body ends.
+fn body_length(headers: &HeaderMap) -> Result<Option<u64>, Refusal> {
+    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+    match (codings.next(), codings.next(), headers.contains_key(CONTENT_LENGTH)) {
+        (None, ..) => content_length(headers),
+        (Some(_), _, true) => Err(Refusal::Length),
+        (Some(coding), None, false) if coding.as_bytes().eq_ignore_ascii_case(b"chunked") => Ok(None),
+        (Some(_), _, false) => Err(Refusal::Coding),
+    }
+}
+
+/// Bounded by 2^53, beyond which lengths lose digits in half of the world's software.
 fn content_length(headers: &HeaderMap) -> Result<Option<u64>, Refusal> {
     const MAX_DIGITS: usize = "9007199254740992".len();
     let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
     let Some(length) = lengths.next() else {
         return Ok(None);
     };
-    if lengths.next().is_some() || headers.contains_key(TRANSFER_ENCODING) || length.len() > MAX_DIGITS {
+    if lengths.next().is_some() || length.len() > MAX_DIGITS {
         return Err(Refusal::Length);
     }
     let digits = length.to_str().map_err(|_| Refusal::Length)?;

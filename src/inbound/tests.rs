@@ -109,6 +109,20 @@ fn the_length_is_one_plain_number() {
 }
 
 #[test]
+fn the_only_coding_is_chunked() {
+    let check = |codings: &[&'static str], expected: Option<Refusal>| {
+        let mut headers: Vec<(&str, &[u8])> = vec![("host", b"a")];
+        headers.extend(codings.iter().map(|coding| ("transfer-encoding", coding.as_bytes())));
+        assert_eq!(read(b"/", &headers).err(), expected, "{codings:?}");
+    };
+    check(&["chunked"], None);
+    check(&["Chunked"], None);
+    for codings in [&["chunked, chunked"][..], &["chunked", "chunked"], &["gzip, chunked"], &["identity"], &[""]] {
+        check(codings, Some(Refusal::Coding));
+    }
+}
+
+#[test]
 fn headers_are_bounded_in_size_and_number() {
     let long = vec![b'a'; 256];
     assert_eq!(read(b"/", &[("host", b"a"), ("x-a", &long)]), Err(Refusal::HeadersTooLarge));
