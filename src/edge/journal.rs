@@ -14,11 +14,12 @@ use log::{LevelFilter, Record};
 
 use crate::observe::{Level, RedactedMessage};
 
-/// Errors and warnings that any stranger can cause at will, or that only say that a client went away: the target and
-/// the beginning of the message. They are shown at `debug`.
+/// Errors and warnings that any stranger can cause at will, or that only say that a client went away or that a pooled
+/// connection could not be used again: the target and the beginning of the message. They are shown at `debug`.
 const NOISE: &[(&str, &str)] = &[
     ("pingora_core::services::listening", "Downstream handshake"),
     ("pingora_core::apps", "H2 handshake error"),
+    ("pingora_core::connectors", "failed to acquire reusable stream"),
     ("pingora_core::protocols::tls::rustls::server", "TLS shutdown failed"),
     ("pingora_proxy", "Fail to proxy: Downstream"),
     ("pingora_proxy", "failed to send error response to downstream"),

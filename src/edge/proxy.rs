@@ -5,7 +5,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::header::{COOKIE, TRANSFER_ENCODING};
+use http::header::{CONTENT_LENGTH, COOKIE, TRANSFER_ENCODING};
 use http::{HeaderName, StatusCode, Version};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora_core::modules::http::HttpModules;
@@ -124,17 +124,26 @@ impl Proxy {
     }
 }
 
-/// Whether the target that Pingora parsed is the one that came over the wire: it cuts off fragments.
+/// Whether what Pingora parsed is what came over the wire: it cuts off fragments, and takes Content-Length away where a
+/// Transfer-Encoding stands beside it.
 fn exact(session: &Session) -> Result<(), Refusal> {
     let Some(http1) = session.as_downstream().as_http1() else { return Ok(()) };
     let request = session.req_header();
-    let line = http1.get_headers_raw_bytes();
-    let after_method = line.strip_prefix(request.method.as_str().as_bytes()).and_then(|rest| rest.strip_prefix(b" "));
+    let head = http1.get_headers_raw_bytes();
+    let after_method = head.strip_prefix(request.method.as_str().as_bytes()).and_then(|rest| rest.strip_prefix(b" "));
     let after_target = after_method.and_then(|rest| rest.strip_prefix(request.raw_path()));
-    match after_target {
-        Some(rest) if rest.starts_with(b" ") => Ok(()),
-        _ => Err(Refusal::TargetBytes),
+    if !after_target.is_some_and(|rest| rest.starts_with(b" ")) {
+        return Err(Refusal::TargetBytes);
     }
+    let is_length = |line: &[u8]| {
+        line.split_at_checked(CONTENT_LENGTH.as_str().len()).is_some_and(|(name, rest)| {
+            name.eq_ignore_ascii_case(CONTENT_LENGTH.as_str().as_bytes()) && rest.starts_with(b":")
+        })
+    };
+    if request.headers.contains_key(TRANSFER_ENCODING) && head.split(|&byte| byte == b'\n').any(is_length) {
+        return Err(Refusal::Length);
+    }
+    Ok(())
 }
 
 /// HTTP/2 splits cookies into fields for compression; HTTP/1.1 has one (RFC 9113, section 8.2.3).
@@ -331,7 +340,13 @@ impl ProxyHttp for Proxy {
         response: &mut ResponseHeader,
         ctx: &mut Context,
     ) -> Result<()> {
-        if response.status.is_informational() && response.status != StatusCode::SWITCHING_PROTOCOLS {
+        if response.status == StatusCode::SWITCHING_PROTOCOLS {
+            let asked = session.is_upgrade_req() && ctx.forward.as_ref().is_some_and(|forward| forward.websocket);
+            if !asked {
+                let message = "the upstream switched protocols without being asked";
+                return Err(Error::explain(ErrorType::InvalidHTTPHeader, message).into_up());
+            }
+        } else if response.status.is_informational() {
             return Ok(());
         }
         ctx.first_byte = Some(ctx.started.elapsed());
