@@ -1,5 +1,6 @@
 //! Messages of HTTP/1.1 as they stand on the wire, read by the letter of RFC 9112.
 
+use std::fmt;
 use std::io::{self, ErrorKind, Read, Write};
 use std::time::Instant;
 
@@ -24,7 +25,7 @@ pub(crate) enum Broken {
 }
 
 /// A start line and header fields.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Head {
     /// As it came, with the empty line.
     pub(crate) raw: Vec<u8>,
@@ -32,6 +33,12 @@ pub(crate) struct Head {
     pub(crate) start: String,
     /// Names and values, in the order in which they came.
     pub(crate) fields: Vec<(String, String)>,
+}
+
+impl fmt::Debug for Head {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", String::from_utf8_lossy(&self.raw))
+    }
 }
 
 impl Head {
