@@ -129,6 +129,10 @@ causes! {
     UpstreamTimeout = "upstream_timeout",
     /// The upstream's answer broke off.
     UpstreamTruncated = "upstream_truncated",
+    /// The request as a whole took longer than it may.
+    TotalTimeout = "total_timeout",
+    /// The gateway stopped before the request was done.
+    Stopped = "stopped",
     /// Our own fault.
     Internal = "internal",
 }

@@ -77,6 +77,7 @@ fn compose(session: &Session, ctx: &mut Context, reply: Reply) -> Result<(Respon
     if !matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) {
         header.insert_header(CONTENT_LENGTH, body.len())?;
     }
+    ctx.status = Some(status);
     let bodiless = session.req_header().method == Method::HEAD || status == StatusCode::NOT_MODIFIED;
     Ok((header, if bodiless { Bytes::new() } else { body }))
 }

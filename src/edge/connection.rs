@@ -52,13 +52,18 @@ impl Deadline {
         self.millis.store(millis(self.start.elapsed() + wait), Ordering::Relaxed);
     }
 
+    /// Whether it has passed.
+    pub(super) fn has_passed(&self) -> bool {
+        Instant::now() >= self.at()
+    }
+
     fn at(&self) -> Instant {
         self.start + Duration::from_millis(self.millis.load(Ordering::Relaxed))
     }
 
     /// Returns once the deadline has passed. It is looked at again when it was due, so moving it costs nothing.
     async fn passed(&self) {
-        while Instant::now() < self.at() {
+        while !self.has_passed() {
             tokio::time::sleep_until(self.at()).await;
         }
     }

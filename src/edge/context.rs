@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use http::HeaderValue;
+use http::{HeaderValue, StatusCode};
 use pingora_core::{Error, ErrorType};
 use uuid::Uuid;
 
 use super::connection::Deadline;
-use super::state::Running;
+use super::record::{self, Head};
+use super::state::{Running, State};
 use crate::class::RouteClass;
 use crate::decide::Forward;
 use crate::headers::Client;
@@ -18,9 +19,11 @@ use crate::matrix::{Cause, MatrixError};
 /// What is known of a request while it passes through.
 #[derive(Debug)]
 pub(super) struct Context {
+    pub(super) state: Arc<State>,
     pub(super) running: Arc<Running>,
     pub(super) deadline: Option<Arc<Deadline>>,
     pub(super) arrival: Option<Arc<Arrival>>,
+    pub(super) head: Option<Head>,
     pub(super) started: Instant,
     pub(super) received: SystemTime,
     pub(super) request_id: HeaderValue,
@@ -39,19 +42,27 @@ pub(super) struct Context {
     pub(super) first_byte: Option<Duration>,
     /// When the first byte of the body came.
     pub(super) body_started: Option<Instant>,
+    /// Whether the deadline is that of the client's next bytes.
+    pub(super) awaits_body: bool,
     pub(super) received_bytes: u64,
     /// Body bytes that were handed to the upstream in this attempt.
     pub(super) sent_body: bool,
+    /// The status that the client is being sent.
+    pub(super) status: Option<StatusCode>,
+    /// Body bytes that were handed to the client's connection.
+    pub(super) sent_bytes: u64,
     pub(super) logged: bool,
 }
 
 impl Context {
     /// The context of a request whose head has just been read.
-    pub(super) fn new(running: Arc<Running>) -> Self {
+    pub(super) fn new(state: Arc<State>) -> Self {
         Self {
-            running,
+            running: state.running(),
+            state,
             deadline: Deadline::current(),
             arrival: None,
+            head: None,
             started: Instant::now(),
             received: SystemTime::now(),
             request_id: request_id(),
@@ -66,8 +77,11 @@ impl Context {
             reused: None,
             first_byte: None,
             body_started: None,
+            awaits_body: false,
             received_bytes: 0,
             sent_body: false,
+            status: None,
+            sent_bytes: 0,
             logged: false,
         }
     }
@@ -84,6 +98,18 @@ impl Context {
         }
     }
 
+    /// Why the request is being dropped.
+    pub(super) fn drop_cause(&self) -> Cause {
+        let late = self.deadline.as_ref().is_some_and(|deadline| deadline.has_passed());
+        match (self.cause, late) {
+            (Some(cause), _) => cause,
+            (None, _) if std::thread::panicking() => Cause::Internal,
+            (None, true) if self.awaits_body => Cause::BodyTimeout,
+            (None, true) => Cause::TotalTimeout,
+            (None, false) => Cause::Stopped,
+        }
+    }
+
     /// Gives the request up with an error that `fail_to_proxy` will tell the client.
     #[expect(clippy::unnecessary_box_returns, reason = "Pingora's errors are boxed everywhere")]
     pub(super) fn refuse(&mut self, error: MatrixError) -> Box<Error> {
@@ -91,6 +117,15 @@ impl Context {
         let carried = Error::explain(ErrorType::HTTPStatus(error.status.as_u16()), error.cause.as_str());
         self.refused = Some(Box::new(error));
         carried
+    }
+}
+
+/// Requests are dropped at their deadline and at the end of the process; Pingora then calls nobody.
+impl Drop for Context {
+    fn drop(&mut self) {
+        if !self.logged {
+            record::dropped(self);
+        }
     }
 }
 

@@ -75,8 +75,15 @@ fn internal() -> Failure {
     answer(StatusCode::INTERNAL_SERVER_ERROR, Cause::Internal, "Internal error of the gateway")
 }
 
-fn body_timeout() -> Failure {
+/// The client has paused for too long within its body.
+pub(super) fn body_timeout() -> Failure {
     answer(StatusCode::REQUEST_TIMEOUT, Cause::BodyTimeout, "The request body did not arrive in time")
+}
+
+/// The client sends its body slower than the minimum rate.
+pub(super) fn body_too_slow() -> MatrixError {
+    let message = "The request body arrives too slowly";
+    MatrixError::new(StatusCode::REQUEST_TIMEOUT, ErrCode::Unknown, Cause::BodyTooSlow, message)
 }
 
 /// Synapse is not there, or not yet again.

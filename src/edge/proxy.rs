@@ -21,6 +21,7 @@ use super::challenge;
 use super::context::Context;
 use super::failure::{self, Failure};
 use super::ready::Readiness;
+use super::record::{self, Head};
 use super::rendezvous;
 use super::state::State;
 use super::stream;
@@ -28,7 +29,7 @@ use crate::decide::{Action, Decision};
 use crate::headers::is_stripped;
 use crate::inbound::{Inbound, Refusal};
 use crate::limits::Limits;
-use crate::matrix::{Cause, ErrCode, MatrixError};
+use crate::matrix::{Cause, MatrixError};
 use crate::rendezvous::Refusal as RendezvousRefusal;
 use crate::rendezvous::session::Timestamp;
 use crate::reply::{CorsKind, Reply};
@@ -169,7 +170,7 @@ impl ProxyHttp for Proxy {
     type CTX = Context;
 
     fn new_ctx(&self) -> Context {
-        Context::new(self.state.running())
+        Context::new(Arc::clone(&self.state))
     }
 
     /// Neither compression nor anything else stands between Synapse and its clients.
@@ -177,6 +178,7 @@ impl ProxyHttp for Proxy {
 
     async fn early_request_filter(&self, session: &mut Session, ctx: &mut Context) -> Result<()> {
         ctx.arrival = stream::arrival(session).cloned();
+        ctx.head = Some(Head::of(session.req_header()));
         let timeouts = &ctx.running.gateway.timeouts;
         ctx.extend(timeouts.total);
         // Set where it is none, it would keep HTTP/1.0 connections, and connections at a shutdown, alive.
@@ -220,16 +222,14 @@ impl ProxyHttp for Proxy {
         if received > 0 && !end_of_stream && !upgraded {
             let started = *ctx.body_started.get_or_insert_with(Instant::now);
             if limits.is_too_slow(ctx.received_bytes, started.elapsed()) {
-                let message = "The request body arrives too slowly";
-                let error =
-                    MatrixError::new(StatusCode::REQUEST_TIMEOUT, ErrCode::Unknown, Cause::BodyTooSlow, message);
-                return Err(ctx.refuse(error));
+                return Err(ctx.refuse(failure::body_too_slow()));
             }
         }
         // Pingora bounds the pauses of an HTTP/1.1 body, and answers; those of an HTTP/2 body are bounded here.
         if session.as_downstream().is_http2() {
             let left = timeouts.total.saturating_sub(ctx.started.elapsed());
-            ctx.extend(if end_of_stream { left } else { left.min(timeouts.body_idle) });
+            ctx.awaits_body = !end_of_stream && timeouts.body_idle < left;
+            ctx.extend(if ctx.awaits_body { timeouts.body_idle } else { left });
         }
         Ok(())
     }
@@ -350,6 +350,7 @@ impl ProxyHttp for Proxy {
             return Ok(());
         }
         ctx.first_byte = Some(ctx.started.elapsed());
+        ctx.status = Some(response.status);
         let hop: Vec<HeaderName> = response.headers.keys().filter(|name| HOP_BY_HOP.contains(name)).cloned().collect();
         for name in &hop {
             response.remove_header(name);
@@ -370,6 +371,17 @@ impl ProxyHttp for Proxy {
             session.set_keepalive(None);
         }
         Ok(())
+    }
+
+    fn response_body_filter(
+        &self,
+        _session: &mut Session,
+        body: &mut Option<Bytes>,
+        _end_of_stream: bool,
+        ctx: &mut Context,
+    ) -> Result<Option<Duration>> {
+        ctx.sent_bytes += body.as_ref().map_or(0, |chunk| chunk.len() as u64);
+        Ok(None)
     }
 
     async fn fail_to_proxy(&self, session: &mut Session, error: &Error, ctx: &mut Context) -> FailToProxy {
@@ -398,7 +410,7 @@ impl ProxyHttp for Proxy {
 
     async fn logging(&self, session: &mut Session, error: Option<&Error>, ctx: &mut Context) {
         ctx.logged = true;
-        super::record::finished(&self.state, session, error, ctx);
+        record::finished(session, error, ctx);
     }
 
     /// What Pingora's own messages say of a request: by default they would show its target, tokens and all.
