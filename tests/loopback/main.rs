@@ -14,5 +14,6 @@
 )]
 #![expect(clippy::disallowed_methods, reason = "a test measures how long something takes")]
 
+mod cors_errors;
 mod forwarding;
 mod support;

@@ -2,9 +2,11 @@
 
 pub(crate) mod certificates;
 pub(crate) mod client;
+pub(crate) mod command;
 pub(crate) mod gateway;
 pub(crate) mod h2;
 pub(crate) mod message;
+pub(crate) mod told;
 pub(crate) mod upstream;
 
 use std::time::Duration;

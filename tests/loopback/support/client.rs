@@ -116,6 +116,25 @@ impl Client {
         body.map(|body| Response { head, body: body.bytes, trailers: body.trailers })
     }
 
+    /// Reads one answer to anything but HEAD, if it begins to come within this time.
+    #[track_caller]
+    pub(crate) fn response_within(&mut self, within: Duration) -> Option<Response> {
+        self.patience(within);
+        let response = self.try_response();
+        self.patience(DEADLINE);
+        match response {
+            Err(Broken::TimedOut) => None,
+            response => Some(response.unwrap_or_else(|broken| panic!("{broken:?}"))),
+        }
+    }
+
+    fn patience(&self, patience: Duration) {
+        match &self.socket {
+            Socket::Tcp(socket) => socket.set_read_timeout(Some(patience)).unwrap(),
+            Socket::Unix(socket) => socket.set_read_timeout(Some(patience)).unwrap(),
+        }
+    }
+
     /// Reads the head of an answer; what follows it is the test's business, as in an answer to HEAD.
     pub(crate) fn response_head(&mut self) -> Result<Head, Broken> {
         let head = self.peer.head()?;
