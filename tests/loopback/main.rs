@@ -15,5 +15,7 @@
 #![expect(clippy::disallowed_methods, reason = "a test measures how long something takes")]
 
 mod cors_errors;
+mod exposure;
 mod forwarding;
+mod listeners;
 mod support;

@@ -1,5 +1,6 @@
 //! A client that sends what a test says, byte for byte, and reads answers strictly.
 
+use std::io::Write;
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -76,7 +77,18 @@ impl Client {
 
     /// Connects over TLS. The handshake is complete when this returns; the error is what the TLS library says of it.
     pub(crate) fn tls(address: SocketAddr, name: &str, config: Arc<ClientConfig>) -> std::io::Result<Self> {
+        Self::tls_after(b"", address, name, config)
+    }
+
+    /// As [`Client::tls`], with bytes in the clear before the handshake.
+    pub(crate) fn tls_after(
+        first: &[u8],
+        address: SocketAddr,
+        name: &str,
+        config: Arc<ClientConfig>,
+    ) -> std::io::Result<Self> {
         let mut stream = connect(address);
+        stream.write_all(first)?;
         let socket = Socket::Tcp(stream.try_clone()?);
         let name = ServerName::try_from(name.to_owned()).unwrap();
         let mut connection = ClientConnection::new(config, name).unwrap();

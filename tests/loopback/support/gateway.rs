@@ -6,7 +6,7 @@ use std::io::{BufRead, BufReader};
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -31,6 +31,13 @@ pub(crate) struct Gateway {
 struct Lines {
     lines: Mutex<Vec<String>>,
     changed: Condvar,
+}
+
+impl Lines {
+    /// A test that fails while it waits for a line still shows the lines.
+    fn lock(&self) -> MutexGuard<'_, Vec<String>> {
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Gateway {
@@ -59,7 +66,7 @@ impl Gateway {
         let (stderr, sink) = (child.stderr.take().unwrap(), Arc::clone(&lines));
         thread::spawn(move || {
             for line in BufReader::new(stderr).lines().map_while(Result::ok) {
-                sink.lines.lock().unwrap().push(line);
+                sink.lock().push(line);
                 sink.changed.notify_all();
             }
         });
@@ -132,7 +139,7 @@ impl Gateway {
 
     /// What it has written to standard error so far.
     pub(crate) fn lines(&self) -> Vec<String> {
-        self.lines.lines.lock().unwrap().clone()
+        self.lines.lock().clone()
     }
 
     /// Waits for a line on standard error.
@@ -160,7 +167,7 @@ impl Gateway {
     #[track_caller]
     pub(crate) fn wait_lines<T>(&self, look: impl Fn(&[String]) -> Option<T>) -> T {
         let deadline = Instant::now() + DEADLINE;
-        let mut lines = self.lines.lines.lock().unwrap();
+        let mut lines = self.lines.lock();
         loop {
             if let Some(found) = look(&lines) {
                 return found;
