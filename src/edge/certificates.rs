@@ -102,10 +102,7 @@ impl Certificates {
         for old in &current.pairs {
             let (pair, outcome) = match Pair::read(&old.paths) {
                 Ok(new) if new.certified.cert == old.certified.cert => (old.clone(), Reloaded::Unchanged),
-                Ok(new) => {
-                    log::info!("a new certificate is in use: {new}");
-                    (Arc::new(new), Reloaded::Renewed)
-                }
+                Ok(new) => (Arc::new(new), Reloaded::Renewed),
                 Err(error) => {
                     log::error!("the old certificate stays in use: {error}; {}; in use: {old}", error.remedy());
                     (old.clone(), Reloaded::Kept(error))
@@ -115,9 +112,13 @@ impl Certificates {
             outcomes.push(outcome);
         }
         if outcomes.iter().any(|outcome| matches!(outcome, Reloaded::Renewed)) {
-            let renewed = Arc::new(Loaded::new(pairs, current.unknown_sni, current.reload));
+            let renewed = Arc::new(Loaded::new(pairs.clone(), current.unknown_sni, current.reload));
             // Lost if the whole set was swapped meanwhile: that set is newer.
-            self.current.compare_and_swap(&current, renewed);
+            let before = self.current.compare_and_swap(&current, renewed);
+            let fresh = pairs.iter().zip(&outcomes).filter(|(_, outcome)| matches!(outcome, Reloaded::Renewed));
+            for (pair, _) in fresh.filter(|_| Arc::ptr_eq(&before, &current)) {
+                log::info!("a new certificate is in use: {pair}");
+            }
         }
         outcomes
     }
