@@ -19,3 +19,4 @@ mod exposure;
 mod forwarding;
 mod listeners;
 mod support;
+mod tls;

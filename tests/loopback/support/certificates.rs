@@ -7,9 +7,10 @@ use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, PKCS_ECDSA_P256_SHA256,
     PKCS_RSA_SHA256, RsaKeySize,
 };
+use rustls::crypto::CryptoProvider;
 use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::CertificateDer;
-use rustls::{ClientConfig, RootCertStore};
+use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
 use tempfile::TempDir;
 
 /// The name that the tests' certificate is for.
@@ -66,11 +67,20 @@ pub(crate) fn shared() -> (PathBuf, PathBuf) {
 
 /// What a client needs that trusts the authority and offers these protocols (ALPN).
 pub(crate) fn client_config(protocols: &[&str]) -> Arc<ClientConfig> {
+    client_config_with(default_provider(), rustls::DEFAULT_VERSIONS, protocols)
+}
+
+/// As [`client_config`], with these algorithms and versions of TLS.
+pub(crate) fn client_config_with(
+    provider: CryptoProvider,
+    versions: &[&'static SupportedProtocolVersion],
+    protocols: &[&str],
+) -> Arc<ClientConfig> {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from(AUTHORITY.der().to_vec())).unwrap();
-    let builder = ClientConfig::builder_with_provider(Arc::new(default_provider()));
+    let builder = ClientConfig::builder_with_provider(Arc::new(provider));
     let mut config =
-        builder.with_safe_default_protocol_versions().unwrap().with_root_certificates(roots).with_no_client_auth();
+        builder.with_protocol_versions(versions).unwrap().with_root_certificates(roots).with_no_client_auth();
     config.alpn_protocols = protocols.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
     Arc::new(config)
 }
