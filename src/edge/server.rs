@@ -253,7 +253,9 @@ impl Signals {
                 observe::Reload::Applied
             }
             Err(error) => {
-                error!("the configuration was not reloaded, the old one stays in use: {error:#}");
+                // Each problem on a line of its own, as `check` tells them.
+                format!("{error:#}").lines().for_each(|problem| error!("{problem}"));
+                error!("the configuration was not reloaded, the old one stays in use");
                 observe::Reload::Refused
             }
         };
