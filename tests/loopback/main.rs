@@ -18,5 +18,6 @@ mod cors_errors;
 mod exposure;
 mod forwarding;
 mod listeners;
+mod reload;
 mod support;
 mod tls;

@@ -3,6 +3,7 @@
 pub(crate) mod certificates;
 pub(crate) mod client;
 pub(crate) mod command;
+pub(crate) mod gate;
 pub(crate) mod gateway;
 pub(crate) mod h2;
 pub(crate) mod message;

@@ -52,6 +52,7 @@ pub(crate) struct H2 {
     runtime: Runtime,
     sender: SendRequest<Bytes>,
     connection: JoinHandle<Result<(), h2::Error>>,
+    certificate: Vec<u8>,
 }
 
 impl H2 {
@@ -59,15 +60,22 @@ impl H2 {
     pub(crate) fn connect(address: SocketAddr, name: &str, config: Arc<ClientConfig>) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let name = ServerName::try_from(name.to_owned()).unwrap();
-        let (sender, connection) = runtime.block_on(in_time(async {
+        let (sender, connection, certificate) = runtime.block_on(in_time(async {
             let tcp = TcpStream::connect(address).await.unwrap();
             tcp.set_nodelay(true).unwrap();
             let tls = TlsConnector::from(config).connect(name, tcp).await.unwrap();
             assert_eq!(tls.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
-            h2::client::handshake(tls).await.unwrap()
+            let certificate = tls.get_ref().1.peer_certificates().unwrap()[0].to_vec();
+            let (sender, connection) = h2::client::handshake(tls).await.unwrap();
+            (sender, connection, certificate)
         }));
         let connection = runtime.spawn(connection);
-        Self { runtime, sender, connection }
+        Self { runtime, sender, connection, certificate }
+    }
+
+    /// The certificate that the gateway has shown, in DER.
+    pub(crate) fn certificate(&self) -> &[u8] {
+        &self.certificate
     }
 
     /// Waits for something, but not for ever.
@@ -102,7 +110,7 @@ impl H2 {
 
     /// Waits until the gateway closes the connection.
     pub(crate) fn closed(self) {
-        let Self { runtime, connection, sender } = self;
+        let Self { runtime, connection, sender, .. } = self;
         // Without this the client itself would close the connection once nothing is left to be done.
         let held = sender;
         let _ = runtime.block_on(in_time(connection)).unwrap();
