@@ -32,7 +32,7 @@ lint:  ## Formatting, lints, licences and sources; documentation that has gone s
 	cargo fmt --check
 	RUSTFLAGS="-D warnings" cargo clippy --locked --all-targets
 	RUSTFLAGS="-D warnings" cargo clippy --locked --no-default-features --lib
-	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items --quiet
+	RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" cargo doc --locked --no-deps --document-private-items --quiet
 	cargo deny check bans licenses sources
 
 advisories:  ## Known vulnerabilities of what is linked in; needs the advisory database

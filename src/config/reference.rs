@@ -25,7 +25,7 @@ pub fn reference() -> String {
     format!("{head}{}", reference_of::<ConfigSection>())
 }
 
-/// [`reference`] for any root, without the head.
+/// [`reference()`] for any root, without the head.
 #[must_use]
 pub fn reference_of<T: JsonSchema>() -> String {
     let schema = Schema::of::<T>();

@@ -69,7 +69,7 @@ pub enum AddressError {
     /// Not an absolute path.
     #[error("`{0}` is not an absolute path")]
     RelativePath(String),
-    /// Over [`MAX_UNIX_PATH`].
+    /// Over 107 bytes, which is what the kernel takes.
     #[error("`{0}` is longer than the {MAX_UNIX_PATH} bytes that the path of a Unix socket may have")]
     LongPath(String),
 }
