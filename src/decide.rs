@@ -12,7 +12,7 @@ use http::{HeaderValue, Method, StatusCode};
 use crate::class::RouteClass;
 use crate::errors::Errors;
 use crate::headers::{Client, Cors, Forwarding};
-use crate::inbound::{Inbound, Scheme};
+use crate::inbound::{Inbound, Refusal, Scheme};
 use crate::limits::{Limits, Timeouts};
 use crate::matrix::{Cause, ErrCode, MatrixError};
 use crate::rendezvous::{self, Claim, Rendezvous};
@@ -141,6 +141,17 @@ impl Gateway {
         Decision { class, rule, client, action }
     }
 
+    /// Answers a request whose head is not fit to be decided on. Its framing is in doubt, so nothing may follow it.
+    #[must_use]
+    pub fn refuse(&self, method: &Method, refusal: Refusal) -> Reply {
+        let too_large = matches!(refusal, Refusal::TargetTooLong | Refusal::HeadersTooLarge);
+        if too_large && self.is_preflight(method) {
+            // So that a script gets to see the 414 or 431 of the request itself.
+            return self.cors.preflight().close();
+        }
+        Reply::from(MatrixError::from(refusal)).close()
+    }
+
     /// The order of the rooms. What is served here comes before what Synapse serves, so that no session lands half here
     /// and half there; what Matrix owns comes before the operator's own routes, so that none of it can be given away.
     fn route<'a>(&'a self, inbound: &Inbound<'a>, client: Client) -> (RouteClass, Rule, Action<'a>) {
@@ -169,7 +180,7 @@ impl Gateway {
         }
         // A route on `/` takes all but the delegation documents; a base domain's redirect takes what no route does.
         let document = serve.well_known && inbound.path.starts_with("/.well-known/matrix/");
-        if document && self.is_preflight(inbound) {
+        if document && self.is_preflight(inbound.method) {
             return (RouteClass::WellKnown, Rule::Preflight, self.preflight(CorsKind::Matrix));
         }
         if let Some((route, rest)) = self.extra_routes.find(inbound).filter(|_| serve.client && !document) {
@@ -178,11 +189,20 @@ impl Gateway {
         if let Some(reply) = self.well_known.reply(inbound).filter(|_| serve.well_known) {
             return (RouteClass::WellKnown, Rule::WellKnown, Action::Reply(reply));
         }
+        self.unknown(inbound)
+    }
+
+    /// Denied by default. A preflight is answered all the same, as Synapse does: else a script would see a network error
+    /// in place of the 404.
+    fn unknown<'a>(&self, inbound: &Inbound) -> (RouteClass, Rule, Action<'a>) {
+        if self.is_preflight(inbound.method) {
+            return (RouteClass::Unknown, Rule::Preflight, self.preflight(CorsKind::Matrix));
+        }
         (RouteClass::Unknown, Rule::Default, Action::Reply(MatrixError::unrecognized().into()))
     }
 
-    fn is_preflight(&self, inbound: &Inbound) -> bool {
-        *inbound.method == Method::OPTIONS && self.cors.manages()
+    fn is_preflight(&self, method: &Method) -> bool {
+        *method == Method::OPTIONS && self.cors.manages()
     }
 
     fn preflight<'a>(&self, cors: CorsKind) -> Action<'a> {
@@ -204,9 +224,9 @@ impl Gateway {
             Api::Admin => (serve.admin && self.admin_api.is_open(), Rule::AdminApi),
         };
         if !served {
-            return (RouteClass::Unknown, Rule::Default, Action::Reply(MatrixError::unrecognized().into()));
+            return self.unknown(inbound);
         }
-        if self.is_preflight(inbound) {
+        if self.is_preflight(inbound.method) {
             return (class, Rule::Preflight, self.preflight(CorsKind::Matrix));
         }
         let admitted = match api {

@@ -141,8 +141,19 @@ fn preflights_end_here() {
     check("OPTIONS a /_matrix/client/v3/whatever", "preflight client 204");
     check("OPTIONS a /.well-known/matrix/client", "preflight well_known 204");
     check("OPTIONS a /_synapse/client/org.matrix.msc3886/rendezvous", "preflight rendezvous 204");
-    check("OPTIONS a /elsewhere", "default unknown 404 M_UNRECOGNIZED");
+    check("OPTIONS a /elsewhere", "preflight unknown 204");
+    check("OPTIONS a /_synapse/mas/x", "preflight unknown 204");
     check("OPTIONS a /app/x", "extra_route extra /app/ skip 4");
+}
+
+#[test]
+fn a_preflight_of_a_request_that_is_too_large_is_answered() {
+    let gateway = gateway();
+    let status = |method: Method, refusal| gateway.refuse(&method, refusal).status.as_u16();
+    assert_eq!(status(Method::OPTIONS, Refusal::TargetTooLong), 204);
+    assert_eq!(status(Method::OPTIONS, Refusal::HeadersTooLarge), 204);
+    assert_eq!(status(Method::OPTIONS, Refusal::HostForm), 400);
+    assert_eq!(status(Method::GET, Refusal::TargetTooLong), 414);
 }
 
 #[test]

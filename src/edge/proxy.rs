@@ -75,8 +75,7 @@ impl Proxy {
         let inbound = match exact(session).and_then(|()| Inbound::read(parts, target, &arrival, bounds)) {
             Ok(inbound) => inbound,
             Err(refusal) => {
-                let mut reply = Reply::from(MatrixError::from(refusal));
-                reply.close = true;
+                let reply = running.gateway.refuse(&session.req_header().method, refusal);
                 return answer::send(session, ctx, reply).await;
             }
         };

@@ -9,8 +9,10 @@ use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
-/// One TLS record is at most this large, so that a record takes one system call.
+/// What a read asks for: a request with a small body, or most of a TLS record.
 const READ_BUFFER: usize = 16 * 1024;
+/// What it asks for after a read that was filled, as in the middle of an upload: several TLS records a system call.
+const FULL_READ_BUFFER: usize = 64 * 1024;
 /// Joins a head and a small body in one packet; anything larger is written as it comes.
 const WRITE_BUFFER: usize = 4 * 1024;
 
@@ -18,6 +20,7 @@ const WRITE_BUFFER: usize = 4 * 1024;
 #[derive(Debug)]
 pub(in crate::edge) struct Socket {
     io: RawSocket,
+    ahead: usize,
     read: BytesMut,
     write: BytesMut,
 }
@@ -31,7 +34,7 @@ pub(in crate::edge) enum RawSocket {
 
 impl Socket {
     pub(in crate::edge) fn new(io: RawSocket) -> Self {
-        Self { io, read: BytesMut::new(), write: BytesMut::new() }
+        Self { io, ahead: READ_BUFFER, read: BytesMut::new(), write: BytesMut::new() }
     }
 
     /// The bytes that have come and have not been read.
@@ -59,10 +62,14 @@ impl Socket {
     fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         loop {
             ready!(self.io.poll_read_ready(cx))?;
-            self.read.reserve(READ_BUFFER);
+            self.read.reserve(self.ahead);
             match self.io.try_read(&mut self.read) {
+                Ok(count) => {
+                    self.ahead = if count < READ_BUFFER { READ_BUFFER } else { FULL_READ_BUFFER };
+                    return Poll::Ready(Ok(count));
+                }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.release(),
-                result => return Poll::Ready(result),
+                Err(error) => return Poll::Ready(Err(error)),
             }
         }
     }
