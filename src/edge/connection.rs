@@ -35,6 +35,7 @@ const CONNECTION_WINDOW: u32 = 4 << 20;
 pub(super) struct Deadline {
     start: Instant,
     millis: AtomicU64,
+    sooner: Notify,
 }
 
 impl Deadline {
@@ -44,12 +45,15 @@ impl Deadline {
     }
 
     fn after(wait: Duration) -> Self {
-        Self { start: Instant::now(), millis: AtomicU64::new(millis(wait)) }
+        Self { start: Instant::now(), millis: AtomicU64::new(millis(wait)), sooner: Notify::new() }
     }
 
     /// Moves the deadline to `wait` from now.
     pub(super) fn extend(&self, wait: Duration) {
-        self.millis.store(millis(self.start.elapsed() + wait), Ordering::Relaxed);
+        let next = millis(self.start.elapsed() + wait);
+        if next < self.millis.swap(next, Ordering::Relaxed) {
+            self.sooner.notify_one();
+        }
     }
 
     /// Whether it has passed.
@@ -61,10 +65,13 @@ impl Deadline {
         self.start + Duration::from_millis(self.millis.load(Ordering::Relaxed))
     }
 
-    /// Returns once the deadline has passed. It is looked at again when it was due, so moving it costs nothing.
+    /// Returns once the deadline has passed. It is looked at again when it was due, so moving it on costs nothing.
     async fn passed(&self) {
         while !self.has_passed() {
-            tokio::time::sleep_until(self.at()).await;
+            tokio::select! {
+                () = tokio::time::sleep_until(self.at()) => {}
+                () = self.sooner.notified() => {}
+            }
         }
     }
 }
