@@ -17,7 +17,9 @@
 mod cors_errors;
 mod exposure;
 mod forwarding;
+mod limits;
 mod listeners;
 mod reload;
+mod retry;
 mod support;
 mod tls;

@@ -11,7 +11,7 @@ use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, StreamOwned};
 
 use super::DEADLINE;
-use super::message::{Broken, Head, Peer};
+use super::message::{Broken, Head, Heard, Peer};
 
 /// An answer.
 #[derive(Clone, Debug)]
@@ -51,7 +51,7 @@ impl Response {
 /// A connection to the gateway.
 pub(crate) struct Client {
     peer: Peer,
-    /// The socket below, for its deadline and its end.
+    /// The socket below, for its deadline.
     socket: Socket,
 }
 
@@ -184,11 +184,21 @@ impl Client {
         started.elapsed()
     }
 
-    /// Closes the sending side.
-    pub(crate) fn finish(&self) {
-        match &self.socket {
-            Socket::Tcp(socket) => socket.shutdown(std::net::Shutdown::Write).unwrap(),
-            Socket::Unix(socket) => socket.shutdown(std::net::Shutdown::Write).unwrap(),
+    /// What comes from the gateway within `wait`. Paces what a slow client sends.
+    #[track_caller]
+    pub(crate) fn listen(&mut self, wait: Duration) -> Heard {
+        self.socket.set_read_timeout(wait);
+        let heard = self.peer.listen();
+        self.socket.set_read_timeout(DEADLINE);
+        heard
+    }
+}
+
+impl Socket {
+    fn set_read_timeout(&self, wait: Duration) {
+        match self {
+            Self::Tcp(socket) => socket.set_read_timeout(Some(wait)).unwrap(),
+            Self::Unix(socket) => socket.set_read_timeout(Some(wait)).unwrap(),
         }
     }
 }

@@ -101,6 +101,17 @@ pub(crate) struct Body {
     pub(crate) trailers: Vec<(String, String)>,
 }
 
+/// What is to be heard on a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Heard {
+    /// It is open and silent.
+    Nothing,
+    /// There is something to be read.
+    Bytes,
+    /// The other end has closed it.
+    End,
+}
+
 /// One end of a connection.
 pub(crate) struct Peer {
     wire: Box<dyn Wire>,
@@ -198,6 +209,15 @@ impl Peer {
         match self.rest()?.bytes {
             bytes if bytes.is_empty() => Ok(()),
             bytes => Err(Broken::Malformed(format!("instead of an end: {:?}", String::from_utf8_lossy(&bytes)))),
+        }
+    }
+
+    /// Waits for the next byte, which stays to be read.
+    pub(crate) fn listen(&mut self) -> Heard {
+        match self.until(|read| (!read.is_empty()).then_some(0)) {
+            Ok(_) => Heard::Bytes,
+            Err(Broken::TimedOut) => Heard::Nothing,
+            Err(_) => Heard::End,
         }
     }
 

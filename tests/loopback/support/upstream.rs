@@ -37,6 +37,7 @@ impl Request {
 }
 
 /// What becomes of a connection after an answer.
+#[derive(Clone, Copy)]
 pub(crate) enum Then {
     /// It waits for the next request.
     Next,

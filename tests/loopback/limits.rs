@@ -1,0 +1,6 @@
+//! How much and how long: what happens at each bound, and just below it.
+
+mod bodies;
+mod connections;
+mod heads;
+mod paces;
