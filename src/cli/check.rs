@@ -7,6 +7,7 @@ use structopt::StructOpt;
 
 use super::prepare::prepare;
 use super::{ConfigFile, Exit, problems};
+use crate::quantity::Size;
 
 /// Checks the configuration and tells all that is wrong with it at once
 #[derive(Debug, StructOpt)]
@@ -25,12 +26,9 @@ impl Check {
             problems::print_json(&found, out)?;
         } else {
             problems::print(&found, out)?;
-            if let Some(prepared) = prepared {
-                writeln!(
-                    out,
-                    "rendezvous sessions take at most {} of memory",
-                    ByteSize(prepared.config.gateway.rendezvous.worst_case_memory().0)
-                )?;
+            let memory = prepared.map_or(Size(0), |prepared| prepared.config.gateway.rendezvous.worst_case_memory());
+            if memory > Size(0) {
+                writeln!(out, "rendezvous sessions take at most {} of memory", ByteSize(memory.0))?;
             }
         }
         Ok(if found.has_errors() { Exit::Configuration } else { Exit::Fine })
