@@ -6,6 +6,7 @@
 //! in `conf.d` replaces the whole section that the main file sets, which `check` tells; two files in `conf.d` may not
 //! set the same key. Sections are never merged, so that one file always holds all of a section.
 
+mod delegation;
 mod files;
 mod findings;
 mod fit;
@@ -25,6 +26,7 @@ use crate::problem::{Problems, Severity};
 use findings::{Findings, Mark};
 use tree::{Content, Node};
 
+pub use delegation::delegation;
 pub use files::{ReadError, read};
 pub use reference::{reference, reference_of};
 pub use section::{Config, ConfigSection};

@@ -45,6 +45,13 @@ struct BaseDomain {
 }
 
 impl WellKnown {
+    /// Where the document for other servers sends them: `m.server`.
+    #[must_use]
+    pub fn delegate(&self) -> Option<String> {
+        let document: serde_json::Value = serde_json::from_slice(self.documents.as_ref()?.server.as_ref()?).ok()?;
+        document.get("m.server")?.as_str().map(str::to_owned)
+    }
+
     /// The answer to a request for a well-known document, or for another page of the base domain; None for all that
     /// is not ours, preflights among it.
     #[must_use]

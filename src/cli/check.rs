@@ -7,6 +7,7 @@ use structopt::StructOpt;
 
 use super::prepare::prepare;
 use super::{ConfigFile, Exit, problems};
+use crate::config;
 use crate::quantity::Size;
 
 /// Checks the configuration and tells all that is wrong with it at once
@@ -26,6 +27,13 @@ impl Check {
             problems::print_json(&found, out)?;
         } else {
             problems::print(&found, out)?;
+            if let Some(prepared) = &prepared {
+                let name = prepared.config.server_name.as_deref().unwrap_or("this homeserver");
+                writeln!(out, "other servers find {name} by the first of these steps that succeeds:")?;
+                for step in config::delegation(&prepared.config) {
+                    writeln!(out, "  {step}")?;
+                }
+            }
             let memory = prepared.map_or(Size(0), |prepared| prepared.config.gateway.rendezvous.worst_case_memory());
             if memory > Size(0) {
                 writeln!(out, "rendezvous sessions take at most {} of memory", ByteSize(memory.0))?;

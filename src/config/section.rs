@@ -2,8 +2,8 @@
 
 use std::num::NonZeroUsize;
 
-use http::HeaderName;
 use http::uri::Authority;
+use http::{HeaderName, Uri};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -15,7 +15,7 @@ use crate::listen::{Listener, ListenerSection, Tls, TlsSection, build_listeners}
 use crate::observe::{Log, LogSection, Metrics, MetricsSection};
 use crate::problem::Problems;
 use crate::rendezvous::RendezvousSection;
-use crate::routing::{AdminApiSection, ExtraRouteSection};
+use crate::routing::{AdminApiSection, ExtraRouteSection, ExtraRoutes, ExtraTarget};
 use crate::upstream::{Upstream, Upstreams, UpstreamsSection};
 use crate::well_known::WellKnownSection;
 
@@ -81,6 +81,8 @@ impl Default for ConfigSection {
 pub struct Config {
     /// The number of threads that serve requests; none means one for each core.
     pub threads: Option<NonZeroUsize>,
+    /// The name in user ids.
+    pub server_name: Option<String>,
     /// Where clients connect.
     pub listeners: Vec<Listener>,
     /// The TLS policy; None if there are no certificates.
@@ -110,6 +112,7 @@ impl ConfigSection {
             upstreams.as_mut().map_or(Upstreams::MAIN, |upstreams| upstreams.add(Upstream { name, address }))
         };
         let extra_routes = ExtraRouteSection::build(self.extra_routes, add, problems);
+        warn_of_shared_origin(&extra_routes, public_baseurl.as_deref(), problems);
         let listeners = build_listeners(self.listeners, self.tls.is_some(), problems);
         let tls = self.tls.map(|tls| tls.build(problems));
         if let Some(Some(tls)) = &tls {
@@ -139,6 +142,7 @@ impl ConfigSection {
         };
         Some(Config {
             threads: NonZeroUsize::new(self.threads.into()),
+            server_name,
             listeners: listeners?,
             // A section that is there must be right.
             tls: match tls {
@@ -149,6 +153,24 @@ impl ConfigSection {
             log: log?,
             metrics: metrics?,
         })
+    }
+}
+
+/// Media that strangers upload are served under the host name of Synapse (its README, "Security note").
+fn warn_of_shared_origin(routes: &ExtraRoutes, public_baseurl: Option<&str>, problems: &mut Problems) {
+    let synapse = public_baseurl.and_then(|url| url.parse::<Uri>().ok());
+    let host = synapse.as_ref().and_then(Uri::host);
+    for (index, route) in routes.0.iter().enumerate() {
+        let is_site = matches!(route.target, ExtraTarget::Proxy { websocket: false, .. });
+        let shares =
+            route.host.as_deref().is_none_or(|other| host.is_some_and(|host| host.eq_ignore_ascii_case(other)));
+        if is_site && shares {
+            problems.warning(
+                format!("extra_routes[{index}]"),
+                "a web application here shares its origin with media that strangers uploaded",
+                "give it a host name of its own with `host`",
+            );
+        }
     }
 }
 

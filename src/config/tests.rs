@@ -236,3 +236,41 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn the_step_by_which_other_servers_find_this_one_is_told() {
+    const TLS: &str = "tls: {cert: /c.pem, key: /k.pem}\n";
+    let check = |text: &str, expected: &[&str]| {
+        let source = Source { name: "f".to_owned(), bytes: format!("{TLS}{text}").into() };
+        let config = load(&[source]).0.unwrap();
+        let steps = delegation(&config);
+        assert_eq!(steps.len(), expected.len(), "{steps:?}");
+        for (step, part) in steps.iter().zip(expected) {
+            assert!(step.contains(part), "{step} lacks {part}");
+        }
+    };
+    let on = |ports: &[u16]| {
+        let listeners: Vec<String> =
+            ports.iter().map(|port| format!("{{address: \"[::]:{port}\", tls: true}}")).collect();
+        format!("listeners: [{}]\n", listeners.join(", "))
+    };
+    let delegated = "server_name: a.example\npublic_baseurl: https://m.a.example/\n";
+    check(
+        &format!("{}{delegated}", on(&[443])),
+        &["answers with m.a.example:443", "SRV", "does not serve federation on port 8448"],
+    );
+    check(&format!("{}{delegated}", on(&[443, 8448])), &["answers with", "SRV", "not needed while step 3"]);
+    check(
+        &format!("{}{delegated}", on(&[8448])),
+        &["does not serve on port 443", "SRV", "this gateway serves federation on port 8448"],
+    );
+    check(
+        &format!("{}server_name: \"a.example:8449\"\n", on(&[8449])),
+        &["2. it names a port: they connect to a.example:8449, this gateway serves"],
+    );
+    check(
+        &format!("{}server_name: 192.0.2.1\n", on(&[443])),
+        &["1. it is an address: they connect to 192.0.2.1:8448, this gateway does not"],
+    );
+    check(&on(&[443]), &["`server_name` is not set"]);
+}
