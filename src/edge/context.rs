@@ -91,6 +91,15 @@ impl Context {
         self.request_id.to_str().unwrap_or_default()
     }
 
+    /// Sets the deadline of an HTTP/2 request, which is a pause in its body while the client owes some of it. Pingora
+    /// bounds those of HTTP/1.1 alone.
+    pub(super) fn await_body(&mut self, owed: bool) {
+        let timeouts = &self.running.gateway.timeouts;
+        let left = timeouts.total.saturating_sub(self.started.elapsed());
+        self.awaits_body = owed && timeouts.body_idle < left;
+        self.extend(if self.awaits_body { timeouts.body_idle } else { left });
+    }
+
     /// Moves the deadline to `wait` from now.
     pub(super) fn extend(&self, wait: Duration) {
         if let Some(deadline) = &self.deadline {

@@ -89,6 +89,9 @@ impl Proxy {
                     session.set_read_timeout(Some(forward.silence));
                 }
                 ctx.forward = Some(forward);
+                if session.as_downstream().is_http2() {
+                    ctx.await_body(!session.as_downstream_mut().is_body_done());
+                }
                 Ok(false)
             }
             Action::Reply(reply) => answer::send(session, ctx, reply).await,
@@ -212,7 +215,6 @@ impl ProxyHttp for Proxy {
         }
         ctx.sent_body |= received > 0;
         let limits: &Limits = &ctx.running.gateway.limits;
-        let timeouts = &ctx.running.gateway.timeouts;
         let limit = ctx.forward.as_ref().map_or(limits.body, |forward| forward.body_limit);
         let upgraded = session.was_upgraded();
         if !upgraded && ctx.received_bytes > limit {
@@ -224,11 +226,8 @@ impl ProxyHttp for Proxy {
                 return Err(ctx.refuse(failure::body_too_slow()));
             }
         }
-        // Pingora bounds the pauses of an HTTP/1.1 body, and answers; those of an HTTP/2 body are bounded here.
         if session.as_downstream().is_http2() {
-            let left = timeouts.total.saturating_sub(ctx.started.elapsed());
-            ctx.awaits_body = !end_of_stream && timeouts.body_idle < left;
-            ctx.extend(if ctx.awaits_body { timeouts.body_idle } else { left });
+            ctx.await_body(!end_of_stream);
         }
         Ok(())
     }
