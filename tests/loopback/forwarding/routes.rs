@@ -1,4 +1,4 @@
-//! Routes of the operator's own, and WebSockets.
+//! Routes of the operator's own, and protocols that they switch to.
 
 use std::sync::Mutex;
 use std::sync::mpsc::{Sender, channel};
@@ -6,7 +6,7 @@ use std::sync::mpsc::{Sender, channel};
 use crate::support::client::{Client, Response, get};
 use crate::support::gateway::Gateway;
 use crate::support::message::Peer;
-use crate::support::upstream::{State, Then, Upstream, fine};
+use crate::support::upstream::{Request, State, Then, Upstream, fine};
 
 const HANDSHAKE: &str = "HTTP/1.1\r\nHost: matrix.example.com\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
                          Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
@@ -121,7 +121,7 @@ fn a_route_takes_its_path_off_where_it_is_told_to() {
         assert_eq!(client.get(target).status(), 200, "{target}");
     }
     let requests = upstream.requests();
-    let seen: Vec<&str> = requests.iter().map(|request| request.target()).collect();
+    let seen: Vec<&str> = requests.iter().map(Request::target).collect();
     assert_eq!(seen, ["/", "/?a=b", "/x%2Fy//z?c", "//x"]);
 }
 

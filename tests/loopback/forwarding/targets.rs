@@ -7,7 +7,7 @@ use proptest::test_runner::{Config, TestRunner};
 
 use crate::support::client::get;
 use crate::support::gateway::Gateway;
-use crate::support::upstream::{Upstream, fine};
+use crate::support::upstream::{Request, Upstream, fine};
 
 /// Targets that proxies are known to rewrite.
 const NASTY: &[&str] = &[
@@ -39,7 +39,7 @@ fn check(targets: &[&str], mut get: impl FnMut(&str) -> u16, upstream: &Upstream
         assert_eq!(get(target), 200, "{target}");
     }
     let requests = upstream.requests();
-    let seen: Vec<&str> = requests.iter().map(|request| request.target()).collect();
+    let seen: Vec<&str> = requests.iter().map(Request::target).collect();
     assert_eq!(seen, targets);
 }
 
@@ -75,7 +75,7 @@ fn any_legal_target_is_forwarded_byte_for_byte() {
             let response = client.try_response();
             prop_assert_eq!(response.map(|response| response.status()), Ok(200));
             let requests = upstream.requests();
-            prop_assert_eq!(requests.last().map(|request| request.target()), Some(target.as_str()));
+            prop_assert_eq!(requests.last().map(Request::target), Some(target.as_str()));
             Ok(())
         })
         .unwrap();

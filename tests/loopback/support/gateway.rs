@@ -180,6 +180,7 @@ impl Gateway {
 }
 
 impl Drop for Gateway {
+    #[expect(clippy::print_stdout, reason = "captured with the test's other output, and shown where the test fails")]
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
@@ -189,7 +190,6 @@ impl Drop for Gateway {
             for line in lines {
                 let _ = writeln!(shown, "  {line}");
             }
-            // Captured with the test's other output, and shown where the test fails.
             print!("{shown}");
         } else if let Some(line) = lines.iter().find(|line| line.contains("internal error, please report it")) {
             panic!("{line}");

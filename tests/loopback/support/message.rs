@@ -228,7 +228,7 @@ impl Peer {
 
     /// Reads on until `find` knows where the part ends.
     fn until(&mut self, find: impl Fn(&[u8]) -> Option<usize>) -> Result<usize, Broken> {
-        let mut buffer = [0; 1 << 16];
+        let mut buffer = [0; 1 << 14];
         let deadline = Instant::now() + DEADLINE;
         loop {
             if let Some(end) = find(&self.read) {
