@@ -61,7 +61,8 @@ fn document() -> impl Strategy<Value = String> {
         ]
     });
     prop::collection::vec((key(), tree), 0..8)
-        .prop_map(|entries| entries.into_iter().map(|(key, value)| format!("{key}: {value}\n")).collect())
+        .prop_map(|entries| entries.into_iter().flat_map(|(key, value)| [key, ": ".to_owned(), value, "\n".to_owned()]))
+        .prop_map(Iterator::collect)
 }
 
 proptest! {

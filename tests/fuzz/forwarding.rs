@@ -57,7 +57,7 @@ proptest! {
         } else if client != peer {
             let chain: Vec<&String> = fields.iter().flatten().collect();
             let written = |hop: &&String| hop.contains(&client.to_string()) || hop.parse::<IpAddr>().is_ok_and(|ip| ip.to_canonical() == client);
-            prop_assert!(chain.iter().any(|hop| written(hop)), "{client} is in none of {chain:?}");
+            prop_assert!(chain.iter().any(written), "{client} is in none of {chain:?}");
         }
     }
 }

@@ -3,7 +3,7 @@
 //! `FUZZ_CASES` sets how many cases each property tries: seconds by default, as long as you like by hand. A case that
 //! fails is made small and printed.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test ends at the first thing that is not as it should be")]
+#![expect(clippy::panic, reason = "a test ends at the first thing that is not as it should be")]
 
 mod configuration;
 mod forwarding;

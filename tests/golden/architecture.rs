@@ -1,5 +1,7 @@
 //! Dependencies point one way: `cli → edge → decide, config → rooms → base`, and rooms do not import each other.
 
+#![expect(clippy::indexing_slicing, clippy::string_slice, reason = "places found in the same text or table")]
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -3,13 +3,12 @@
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
-use http::{Method, Request};
+use http::Request;
 use socket2::{Domain, Socket, Type};
 
-use crate::support::client::{Client, get, post};
+use crate::support::client::{get, post};
 use crate::support::gateway::{Gateway, preamble};
-use crate::support::h2::{self, H2};
-use crate::support::message::Broken;
+use crate::support::h2::{self};
 use crate::support::told::{CORS_FIELDS, Told};
 use crate::support::upstream::{Then, Upstream, answer, fine};
 
