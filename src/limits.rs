@@ -29,6 +29,8 @@ pub struct Limits {
     pub connections: usize,
     /// Concurrent requests on one HTTP/2 connection.
     pub http2_streams: u32,
+    /// Idle connections to upstreams that are kept, for each thread.
+    pub upstream_idle: usize,
     /// Bytes per second below which a body is given up, counted from [`Limits::RATE_GRACE`] after its start.
     pub body_rate: u64,
 }

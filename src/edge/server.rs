@@ -37,8 +37,6 @@ use crate::config::Config;
 use crate::inbound::Arrival;
 use crate::observe;
 
-/// Idle upstream connections that are kept, for all upstreams together and each thread.
-const UPSTREAM_POOL: usize = 256;
 /// Sending a request again costs the client time; a healthy Synapse needs it once.
 const MAX_ATTEMPTS: usize = 4;
 /// How long names may take to resolve before connections are accepted all the same.
@@ -79,7 +77,7 @@ pub fn run(prepared: Prepared, reread: Reread) -> anyhow::Result<()> {
     metrics.watch_rendezvous(move || RendezvousUsage { entries: usage.store.entries(), bytes: usage.store.bytes() });
     resolve_first(&state)?;
 
-    let conf = server_conf(threads);
+    let conf = server_conf(threads, &settled);
     let mut server = Server::new_with_opt_and_conf(None, conf);
     let mut proxy = HttpProxy::new(Proxy::new(Arc::clone(&state)), Arc::clone(&server.configuration));
     proxy.handle_init_modules();
@@ -113,10 +111,10 @@ pub fn run(prepared: Prepared, reread: Reread) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn server_conf(threads: usize) -> ServerConf {
+fn server_conf(threads: usize, settled: &Settled) -> ServerConf {
     ServerConf {
         threads,
-        upstream_keepalive_pool_size: UPSTREAM_POOL,
+        upstream_keepalive_pool_size: settled.upstream_idle,
         max_retries: MAX_ATTEMPTS,
         // Neither is used yet, and a predictable name in /tmp is an invitation.
         pid_file: "/run/synapse-gateway/pid".to_owned(),
@@ -189,6 +187,7 @@ impl Connected for FrontDoor {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Settled {
     threads: Option<NonZeroUsize>,
+    upstream_idle: usize,
     metrics: observe::Metrics,
     log_target: observe::LogTarget,
     log_format: observe::Format,
@@ -198,6 +197,7 @@ impl Settled {
     fn of(config: &Config) -> Self {
         Self {
             threads: config.threads,
+            upstream_idle: config.gateway.limits.upstream_idle,
             metrics: config.metrics.clone(),
             log_target: config.log.target.clone(),
             log_format: config.log.format,
@@ -271,7 +271,9 @@ impl Signals {
             (Some(_), None) | (None, Some(_)) => anyhow::bail!("TLS was switched on or off, which takes a restart"),
         };
         if Settled::of(&config) != self.settled {
-            warn!("`threads`, `metrics`, `log.target` and `log.format` change at the next restart only");
+            warn!(
+                "`threads`, `metrics`, `limits.upstream_idle`, `log.target` and `log.format` change at the next restart only"
+            );
         }
         let tls = tls_server(&config, certificates.as_ref().map(|(certificates, _)| *certificates))?;
         let (listeners, policy, level) = (config.listeners.clone(), accept_policy(&config), config.log.level);

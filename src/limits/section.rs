@@ -30,6 +30,9 @@ pub struct LimitsSection {
     pub connections: usize,
     /// The largest number of concurrent requests on one HTTP/2 connection.
     pub http2_streams: u32,
+    /// The largest number of idle connections to Synapse that are kept open, all upstreams together, for each thread. It
+    /// changes at a restart only.
+    pub upstream_idle: usize,
     /// The slowest body, in bytes per second, from 10 s after its start. A slower one is answered with 408. 0 accepts
     /// any rate.
     pub body_min_rate: Size,
@@ -44,6 +47,7 @@ impl Default for LimitsSection {
             uri: Size(8 << 10),
             connections: 16_384,
             http2_streams: 100,
+            upstream_idle: 256,
             body_min_rate: Size(256),
         }
     }
@@ -60,6 +64,7 @@ impl LimitsSection {
         };
         let connections = range(problems, "limits.connections", self.connections, 1, 1 << 20)?;
         let http2_streams = range(problems, "limits.http2_streams", self.http2_streams, 1, 1000)?;
+        let upstream_idle = range(problems, "limits.upstream_idle", self.upstream_idle, 1, 1 << 16)?;
         if self.body.0 < 1 << 10 {
             let message = format!("{} is less than a Matrix event needs", self.body);
             problems.error("limits.body", message, "give the value of Synapse's max_upload_size, such as 50M");
@@ -71,6 +76,7 @@ impl LimitsSection {
             head,
             connections,
             http2_streams,
+            upstream_idle,
             body_rate: self.body_min_rate.0,
         })
     }
