@@ -98,11 +98,14 @@ impl Pool {
     pub(super) async fn resolve(&self) {
         let Some((host, port)) = &self.host else { return };
         let lookup = tokio::time::timeout(RESOLVE_WITHIN, tokio::net::lookup_host((host.as_str(), *port)));
-        let mut addresses: Vec<SocketAddr> = match lookup.await {
-            Ok(Ok(addresses)) => addresses.collect(),
-            Ok(Err(error)) => return warn!("upstream {}: {host} has no address: {error}", self.name),
-            Err(_) => return warn!("upstream {}: {host} could not be resolved in {RESOLVE_WITHIN:?}", self.name),
-        };
+        match lookup.await {
+            Ok(Ok(addresses)) => self.move_to(host, addresses.collect()),
+            Ok(Err(error)) => warn!("upstream {}: {host} has no address: {error}", self.name),
+            Err(_) => warn!("upstream {}: {host} could not be resolved in {RESOLVE_WITHIN:?}", self.name),
+        }
+    }
+
+    fn move_to(&self, host: &str, mut addresses: Vec<SocketAddr>) {
         // Resolvers rotate their answers; the order only matters when the set changes.
         addresses.sort_unstable();
         addresses.dedup();
@@ -142,3 +145,6 @@ fn with_timeouts(mut peer: HttpPeer, timeouts: &Timeouts) -> HttpPeer {
     peer.options.http_upstream_request_policy = HttpUpstreamRequestPolicy::standard();
     peer
 }
+
+#[cfg(test)]
+mod tests;
