@@ -100,6 +100,11 @@ impl Drop for Socket {
 
 impl AsyncRead for Socket {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        // Whoever waits for a client to go on has said what there was to say: Pingora leaves the beginning of a long answer
+        // unflushed until its end. An error in writing is met again by whoever writes next.
+        if !self.write.is_empty() {
+            let _ = self.poll_drain(cx);
+        }
         if self.read.is_empty() {
             if buf.remaining() >= READ_BUFFER {
                 return self.io.poll_read(cx, buf);

@@ -23,6 +23,22 @@ async fn a_head_and_a_small_body_leave_together_at_the_flush() {
 }
 
 #[tokio::test]
+async fn what_was_written_leaves_before_the_client_is_waited_for() {
+    let (mut ours, theirs) = pair();
+    let mut theirs = theirs.into_std().unwrap();
+    ours.write_all(b"beginning").await.unwrap();
+    let mut next = [0; 1];
+    let waiting = tokio::select! {
+        biased;
+        _ = ours.read(&mut next) => false,
+        () = std::future::ready(()) => true,
+    };
+    let mut packet = [0; 100];
+    assert!(waiting);
+    assert_eq!(theirs.read(&mut packet).unwrap(), 9);
+}
+
+#[tokio::test]
 async fn writes_of_all_sizes_arrive_in_their_order() {
     let (mut ours, mut theirs) = pair();
     let sizes = [1, WRITE_BUFFER - 1, 1, WRITE_BUFFER, 3, 70_000, WRITE_BUFFER + 1, 17, 0, 250_000, 5];
