@@ -20,7 +20,8 @@ pub(super) async fn send(session: &mut Session, ctx: &mut Context, reply: Reply)
     let (header, body) = compose(session, ctx, reply)?;
     let expects = session.req_header().headers.contains_key(EXPECT);
     // A client that waits for 100 has not sent its body and may never do so: nothing could follow on this connection.
-    if close || (expects && !session.as_downstream_mut().is_body_done()) {
+    let dubious = close || (expects && !session.as_downstream_mut().is_body_done());
+    if dubious || session.is_process_shutting_down() {
         session.set_keepalive(None);
     }
     let empty = body.is_empty();

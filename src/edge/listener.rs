@@ -106,6 +106,8 @@ pub struct Listeners {
     tls: ArcSwapOption<TlsServer>,
     policy: ArcSwap<AcceptPolicy>,
     live: watch::Sender<usize>,
+    /// How many accept loops run.
+    accepting: watch::Sender<usize>,
     app: Arc<dyn Connected>,
     events: Arc<dyn AcceptEvents>,
     full: AtomicBool,
@@ -128,6 +130,7 @@ impl Listeners {
             tls: ArcSwapOption::new(tls),
             policy: ArcSwap::from_pointee(policy),
             live: watch::Sender::new(0),
+            accepting: watch::Sender::new(0),
             app,
             events,
             full: AtomicBool::new(false),
@@ -170,9 +173,11 @@ impl Listeners {
         Ok(())
     }
 
-    /// Closes all listeners. Connections that are open stay open.
-    pub fn close(&self) {
+    /// Closes all listeners, and returns once none of them can accept any more. Connections that are open stay open.
+    pub async fn close(&self) {
         self.open.send_replace(Vec::new());
+        // Fails only if the sender is gone, which is a field of `self`.
+        let _ = self.accepting.subscribe().wait_for(|count| *count == 0).await;
     }
 
     /// The addresses in use, with the ports that the kernel chose.
@@ -278,6 +283,7 @@ impl Service for AcceptService {
             let (stay, go) = running.into_iter().partition(|(bound, _)| wanted.iter().any(|it| Arc::ptr_eq(it, bound)));
             running = stay;
             stop(go).await;
+            self.0.accepting.send_replace(wanted.len());
             for bound in wanted {
                 if !running.iter().any(|(it, _)| Arc::ptr_eq(it, &bound)) {
                     let task = tokio::spawn(self.0.clone().accept(bound.clone(), shutdown.clone()));
@@ -291,6 +297,7 @@ impl Service for AcceptService {
         }
         self.0.open.send_replace(Vec::new());
         stop(running).await;
+        self.0.accepting.send_replace(0);
     }
 
     fn name(&self) -> &'static str {
@@ -306,7 +313,9 @@ async fn stop(running: Vec<(Arc<BoundListener>, JoinHandle<()>)>) {
         {
             log::error!("the listener on {bound} had crashed: {error}");
         }
-        log::info!("no longer listening on {bound}");
+        let address = bound.to_string();
+        drop(bound);
+        log::info!("no longer listening on {address}");
     }
 }
 

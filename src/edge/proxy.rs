@@ -363,6 +363,9 @@ impl ProxyHttp for Proxy {
         answer::add_hsts(ctx, response)?;
         // The version is that of a hop, and ours speaks 1.1 whatever the upstream speaks.
         response.set_version(Version::HTTP_11);
+        if session.is_process_shutting_down() {
+            session.set_keepalive(None);
+        }
         // HTTP/1.0 does not know chunks: the end of the connection is the end of the body.
         if session.req_header().version == Version::HTTP_10 && response.headers.contains_key(TRANSFER_ENCODING) {
             response.remove_header(&TRANSFER_ENCODING);

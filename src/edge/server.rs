@@ -41,6 +41,8 @@ use crate::observe;
 const MAX_ATTEMPTS: usize = 4;
 /// How long names may take to resolve before connections are accepted all the same.
 const FIRST_RESOLVE: Duration = Duration::from_secs(2);
+/// How long it may take to drop what is left when the process ends.
+const DROP_WITHIN: Duration = Duration::from_secs(2);
 /// How long the last lines of the access log may take.
 const LAST_LINES: Duration = Duration::from_secs(2);
 
@@ -116,6 +118,9 @@ fn server_conf(threads: usize, settled: &Settled) -> ServerConf {
         threads,
         upstream_keepalive_pool_size: settled.upstream_idle,
         max_retries: MAX_ATTEMPTS,
+        // What has a grace period has had it by then.
+        grace_period_seconds: Some(0),
+        graceful_shutdown_timeout_seconds: Some(DROP_WITHIN.as_secs()),
         // Neither is used yet, and a predictable name in /tmp is an invitation.
         pid_file: "/run/synapse-gateway/pid".to_owned(),
         upgrade_sock: "/run/synapse-gateway/upgrade.sock".to_owned(),
@@ -235,8 +240,9 @@ impl ShutdownSignalWatch for Signals {
             }
         }
         self.drain(&mut terminate, &mut interrupt).await;
-        // Everything is done, or may not take longer: nothing is left for Pingora to wait for.
-        ShutdownSignal::FastShutdown
+        // Everything is done, or may not take longer. A fast shutdown would not wait until what is left has been dropped,
+        // and written down.
+        ShutdownSignal::GracefulTerminate
     }
 }
 
@@ -293,11 +299,11 @@ impl Signals {
     async fn drain(&self, terminate: &mut Signal, interrupt: &mut Signal) {
         let running = self.state.running();
         let grace = running.gateway.timeouts.shutdown_grace;
-        info!("stopping: {} connections are open, and have {grace:?} to finish", self.listeners.connections());
-        self.listeners.close();
+        self.listeners.close().await;
         self.stopping.send_replace(true);
         // Wakes the connections that wait for a next request.
         self.proxy.http_cleanup().await;
+        info!("stopping: {} connections are open, and have {grace:?} to finish", self.listeners.connections());
         tokio::select! {
             () = self.listeners.wait_idle() => info!("stopped"),
             () = tokio::time::sleep(grace) => {
