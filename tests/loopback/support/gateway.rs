@@ -163,6 +163,13 @@ impl Gateway {
         })
     }
 
+    /// The lines of the access log so far.
+    pub(crate) fn log(&self) -> Vec<Value> {
+        let lines = self.lines();
+        let entries = lines.iter().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        entries.filter(|entry| entry["request_id"].is_string()).collect()
+    }
+
     /// Waits until the lines are such that `look` finds something in them.
     #[track_caller]
     pub(crate) fn wait_lines<T>(&self, look: impl Fn(&[String]) -> Option<T>) -> T {
