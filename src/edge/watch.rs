@@ -43,15 +43,20 @@ impl BackgroundService for CertificateWatch {
         loop {
             let directories = self.certificates.directories();
             let on = directories.is_some();
-            watched.update(&directories.unwrap_or_default());
-            let reload = tokio::select! {
-                Some(()) = changes.recv() => true,
-                () = sleep(RECHECK) => true,
-                () = self.certificates.replaced.notified() => false,
-                _ = shutdown.wait_for(|shutting_down| *shutting_down) => return,
+            // What changed before it was watched has told nobody.
+            let due = watched.update(&directories.unwrap_or_default()) || {
+                let reload = tokio::select! {
+                    Some(()) = changes.recv() => true,
+                    () = sleep(RECHECK) => true,
+                    () = self.certificates.replaced.notified() => false,
+                    _ = shutdown.wait_for(|shutting_down| *shutting_down) => return,
+                };
+                if on && reload {
+                    let _ = timeout(PATIENCE, quiet(&mut changes)).await;
+                }
+                reload
             };
-            if on && reload {
-                let _ = timeout(PATIENCE, quiet(&mut changes)).await;
+            if on && due {
                 let certificates = self.certificates.clone();
                 if let Err(error) = tokio::task::spawn_blocking(move || certificates.reload()).await {
                     log::error!("reading the certificates again has crashed: {error}");
@@ -95,9 +100,10 @@ impl Watched {
         Self { watcher: watcher.ok(), directories: HashSet::new() }
     }
 
-    fn update(&mut self, directories: &HashSet<PathBuf>) {
+    /// Watches these directories and no others; whether any of them is new.
+    fn update(&mut self, directories: &HashSet<PathBuf>) -> bool {
         let Some(watcher) = &mut self.watcher else {
-            return;
+            return false;
         };
         for gone in self.directories.difference(directories) {
             if let Err(error) = watcher.unwatch(gone) {
@@ -106,16 +112,16 @@ impl Watched {
         }
         let new = directories.difference(&self.directories).cloned().collect::<Vec<_>>();
         self.directories.retain(|directory| directories.contains(directory));
+        let mut added = false;
         for directory in new {
             match watcher.watch(&directory, RecursiveMode::NonRecursive) {
-                Ok(()) => {
-                    self.directories.insert(directory);
-                }
+                Ok(()) => added |= self.directories.insert(directory),
                 Err(error) => {
                     log::warn!("changes in {} are seen once an hour only: {error}", directory.display());
                 }
             }
         }
+        added
     }
 }
 
