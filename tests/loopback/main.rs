@@ -21,6 +21,7 @@ mod forwarding;
 mod limits;
 mod listeners;
 mod reload;
+mod rendezvous;
 mod retry;
 mod support;
 mod tls;
