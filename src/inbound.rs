@@ -299,4 +299,6 @@ fn content_length(headers: &HeaderMap) -> Result<Option<u64>, Refusal> {
 }
 
 #[cfg(test)]
+pub(crate) mod fixture;
+#[cfg(test)]
 mod tests;

@@ -4,6 +4,7 @@ use http::{HeaderValue, Method, Request};
 use super::*;
 use crate::errors::ErrorsSection;
 use crate::headers::{CorsSection, ForwardingSection};
+use crate::inbound::fixture::arrival;
 use crate::inbound::{Arrival, Serve};
 use crate::limits::{LimitsSection, TimeoutsSection};
 use crate::problem::Problems;
@@ -45,19 +46,6 @@ fn gateway() -> Gateway {
     };
     assert_eq!(problems.as_slice(), []);
     built
-}
-
-fn arrival() -> Arrival {
-    Arrival {
-        listener: "[::]:443".to_owned(),
-        scheme: Scheme::Https,
-        serve: Serve::ALL,
-        port: Some(443),
-        peer: Some([192, 0, 2, 1].into()),
-        trusted: false,
-        redirect_https: None,
-        acme_webroot: None,
-    }
 }
 
 /// `method host target`, decided on and told in one line.

@@ -2,7 +2,8 @@ use http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, A
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
 
 use super::*;
-use crate::inbound::{Arrival, Inbound, Scheme, Serve};
+use crate::inbound::fixture::arrival;
+use crate::inbound::{Arrival, Inbound, Scheme};
 use crate::problem::Problems;
 use crate::reply::CorsKind;
 
@@ -16,14 +17,10 @@ fn forwarding(trusted: &[&str]) -> Forwarding {
 
 fn client(trusted: &[&str], peer: Option<&str>, headers: &[(&'static str, &str)]) -> (String, Scheme) {
     let arrival = Arrival {
-        listener: "test".to_owned(),
         scheme: Scheme::Http,
-        serve: Serve::ALL,
-        port: None,
         peer: peer.map(|peer| peer.parse().unwrap()),
         trusted: peer.is_none(),
-        redirect_https: None,
-        acme_webroot: None,
+        ..arrival()
     };
     let headers: HeaderMap = headers
         .iter()

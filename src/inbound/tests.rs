@@ -1,21 +1,9 @@
 use http::{HeaderMap, HeaderName, HeaderValue, Request};
 
+use super::fixture::arrival;
 use super::*;
 
 const BOUNDS: HeadBounds = HeadBounds { target: 64, head: 256, fields: 8 };
-
-fn arrival() -> Arrival {
-    Arrival {
-        listener: "127.0.0.1:443".to_owned(),
-        scheme: Scheme::Https,
-        serve: Serve::ALL,
-        port: Some(443),
-        peer: Some([192, 0, 2, 1].into()),
-        trusted: false,
-        redirect_https: None,
-        acme_webroot: None,
-    }
-}
 
 fn read(target: &[u8], headers: &[(&'static str, &[u8])]) -> Result<(String, Option<String>, String), Refusal> {
     let (mut parts, ()) = Request::new(()).into_parts();

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::capacity::Occupancy;
 use super::session::{Content, Timestamp, Write};
 use super::*;
-use crate::inbound::{Arrival, HeadBounds, Scheme, Serve};
+use crate::inbound::fixture::{BOUNDS, arrival};
 use crate::problem::Problems;
 use crate::quantity::Span;
 use crate::reply::{Body, CorsKind};
@@ -28,18 +28,8 @@ fn claim(rendezvous: &Rendezvous, method: &str, path: &str, headers: &[(&str, &s
         request = request.header(*name, *value);
     }
     let (parts, ()) = request.body(()).unwrap().into_parts();
-    let arrival = Arrival {
-        listener: "[::]:443".to_owned(),
-        scheme: Scheme::Https,
-        serve: Serve::ALL,
-        port: Some(443),
-        peer: None,
-        trusted: false,
-        redirect_https: None,
-        acme_webroot: None,
-    };
-    let bounds = HeadBounds { target: 8192, head: 65536, fields: 100 };
-    rendezvous.claims(&Inbound::read(&parts, path.as_bytes(), &arrival, &bounds).unwrap())
+    let arrival = arrival();
+    rendezvous.claims(&Inbound::read(&parts, path.as_bytes(), &arrival, &BOUNDS).unwrap())
 }
 
 fn operation(method: &str, path: &str, headers: &[(&str, &str)]) -> Operation {

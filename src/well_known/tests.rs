@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::inbound::{Arrival, HeadBounds, Scheme, Serve};
+use crate::inbound::fixture::{BOUNDS, arrival};
 use crate::problem::Problems;
 use crate::reply::Body;
 
@@ -25,18 +25,8 @@ fn build(written: Value) -> WellKnown {
 fn ask(well_known: &WellKnown, method: &str, host: &str, target: &str) -> Option<Reply> {
     let request = Request::builder().method(method).uri("/").header("host", host);
     let (parts, ()) = request.body(()).unwrap().into_parts();
-    let arrival = Arrival {
-        listener: "[::]:443".to_owned(),
-        scheme: Scheme::Https,
-        serve: Serve::ALL,
-        port: Some(443),
-        peer: None,
-        trusted: false,
-        redirect_https: None,
-        acme_webroot: None,
-    };
-    let bounds = HeadBounds { target: 8192, head: 65536, fields: 100 };
-    well_known.reply(&Inbound::read(&parts, target.as_bytes(), &arrival, &bounds).unwrap())
+    let arrival = arrival();
+    well_known.reply(&Inbound::read(&parts, target.as_bytes(), &arrival, &BOUNDS).unwrap())
 }
 
 fn field<'a>(reply: &'a Reply, name: &HeaderName) -> Option<&'a str> {

@@ -6,7 +6,8 @@ use http::{Request as HttpRequest, StatusCode};
 
 use super::*;
 use crate::edge::store::MemoryStore;
-use crate::inbound::{Arrival, HeadBounds, Inbound, Scheme, Serve};
+use crate::inbound::Inbound;
+use crate::inbound::fixture::{BOUNDS, arrival};
 use crate::problem::Problems;
 use crate::quantity::Size;
 use crate::rendezvous::{Claim, Rendezvous, RendezvousSection};
@@ -34,18 +35,8 @@ impl Server {
             request = request.header(*name, *value);
         }
         let (parts, ()) = request.body(()).unwrap().into_parts();
-        let arrival = Arrival {
-            listener: "[::]:443".to_owned(),
-            scheme: Scheme::Https,
-            serve: Serve::ALL,
-            port: Some(443),
-            peer: None,
-            trusted: false,
-            redirect_https: None,
-            acme_webroot: None,
-        };
-        let bounds = HeadBounds { target: 8192, head: 65536, fields: 100 };
-        let inbound = Inbound::read(&parts, path.as_bytes(), &arrival, &bounds).unwrap();
+        let arrival = arrival();
+        let inbound = Inbound::read(&parts, path.as_bytes(), &arrival, &BOUNDS).unwrap();
         match self.rendezvous.claims(&inbound).unwrap_or(Claim::Preflight) {
             Claim::Exchange(request) => serve(&self.store, request, body.as_bytes(), self.now, Uuid::new_v4).await,
             Claim::Reply(reply) => *reply,
