@@ -6,7 +6,8 @@ use std::net::IpAddr;
 use anyhow::{Context as _, bail, ensure};
 use http::header::{CONTENT_LENGTH, HOST};
 use http::request::Parts;
-use http::{HeaderName, HeaderValue, Method, Request, Uri};
+use http::uri::Authority;
+use http::{HeaderName, HeaderValue, Method, Request};
 use serde_json::{Map, Value, json};
 use structopt::StructOpt;
 
@@ -95,6 +96,8 @@ impl Explain {
         for (key, value) in &explanation {
             let text = match value {
                 Value::String(text) => text.clone(),
+                Value::Null => "none".to_owned(),
+                Value::Array(list) if list.is_empty() => "none".to_owned(),
                 Value::Array(list) => list.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(", "),
                 Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => value.to_string(),
             };
@@ -142,8 +145,7 @@ impl Asked {
             }
             None => (rest, "/".to_owned()),
         };
-        let uri: Uri =
-            format!("//{authority}").parse().or_else(|_| authority.parse()).context("the host is malformed")?;
+        let named: Authority = authority.parse().context("the host is malformed")?;
         let default = if scheme == Scheme::Https { 443 } else { 80 };
         parts.headers.insert(HOST, HeaderValue::from_str(authority).context("the host is malformed")?);
         for header in headers {
@@ -159,7 +161,7 @@ impl Asked {
             }
         }
         ensure!(!target.is_empty(), "there is no path");
-        Ok(Self { parts, target, scheme, port: uri.port_u16().or(Some(default)) })
+        Ok(Self { parts, target, scheme, port: named.port_u16().or(Some(default)) })
     }
 }
 
