@@ -14,12 +14,14 @@
 )]
 #![expect(clippy::disallowed_methods, reason = "a test measures how long something takes")]
 
+mod cli;
 mod cors_errors;
 mod drain;
 mod exposure;
 mod forwarding;
 mod limits;
 mod listeners;
+mod observing;
 mod reload;
 mod rendezvous;
 mod retry;

@@ -221,10 +221,11 @@ fn write(directory: &Path, yaml: &str) -> PathBuf {
     file
 }
 
-/// How many listeners a configuration has.
+/// How many listeners a configuration has, that of the metrics included.
 fn listeners(yaml: &str) -> usize {
     let read: serde_yaml::Value = serde_yaml::from_str(yaml).unwrap();
-    read["listeners"].as_sequence().map_or(0, Vec::len)
+    let metrics = usize::from(read["metrics"]["address"].is_string());
+    read["listeners"].as_sequence().map_or(0, Vec::len) + metrics
 }
 
 /// The address in a line that says that a listener is up.
