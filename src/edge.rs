@@ -25,6 +25,7 @@ mod ready;
 mod record;
 pub mod rendezvous;
 pub mod server;
+mod signals;
 mod state;
 pub mod store;
 mod stream;

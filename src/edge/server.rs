@@ -14,8 +14,8 @@ use pingora_core::server::configuration::ServerConf;
 use pingora_core::server::{RunArgs, Server, ShutdownSignal, ShutdownSignalWatch, ShutdownWatch};
 use pingora_core::services::background::background_service;
 use pingora_proxy::HttpProxy;
-use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::watch;
+use tokio::runtime::Runtime;
+use tokio::sync::{Mutex, watch};
 use tokio::time::timeout;
 
 use super::access_log::AccessLog;
@@ -29,6 +29,7 @@ use super::listener::{AcceptDeadlines, AcceptEvents, AcceptPolicy, Connected, Li
 use super::metrics::{GatewayMetrics, RendezvousUsage};
 use super::pool::Pool;
 use super::proxy::Proxy;
+use super::signals::{Order, Signals};
 use super::state::{Running, State};
 use super::store::{MemoryStore, Store};
 use super::tls::{TlsServer, install_crypto};
@@ -62,6 +63,9 @@ pub fn run(prepared: Prepared, reread: Reread) -> anyhow::Result<()> {
     install_crypto();
     let Prepared { config, certificates } = prepared;
     journal::start(config.log.level);
+    let setup = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    // Before the first line that says that we listen, after which somebody may send one.
+    let orders = setup.block_on(async { Signals::take_over() }).context("signals cannot be received")?;
     // Before anything else: whoever starts a second gateway, or has nginx running, is to know at once.
     let bound = bind_all(&config.listeners)?;
     let exposition = config.metrics.address.map(exposition::bind).transpose()?;
@@ -77,7 +81,9 @@ pub fn run(prepared: Prepared, reread: Reread) -> anyhow::Result<()> {
         Arc::new(State::new(running(config), Store::Memory(MemoryStore::default()), Arc::clone(&metrics), access_log));
     let usage = Arc::clone(&state);
     metrics.watch_rendezvous(move || RendezvousUsage { entries: usage.store.entries(), bytes: usage.store.bytes() });
-    resolve_first(&state)?;
+    resolve_first(&state, &setup);
+    // A plain drop would wait for a resolver that hangs.
+    setup.shutdown_background();
 
     let conf = server_conf(threads, &settled);
     let mut server = Server::new_with_opt_and_conf(None, conf);
@@ -96,7 +102,8 @@ pub fn run(prepared: Prepared, reread: Reread) -> anyhow::Result<()> {
     if let Some(certificates) = &certificates {
         server.add_service(background_service("certificates", CertificateWatch::new(Arc::clone(certificates))));
     }
-    let signals = Signals {
+    let operation = Operation {
+        orders: Mutex::new(orders),
         reread,
         settled,
         state: Arc::clone(&state),
@@ -106,7 +113,7 @@ pub fn run(prepared: Prepared, reread: Reread) -> anyhow::Result<()> {
         stopping,
         metrics,
     };
-    server.run(RunArgs { shutdown_signal: Box::new(signals) });
+    server.run(RunArgs { shutdown_signal: Box::new(operation) });
     if !state.access_log.flush(LAST_LINES) {
         warn!("the last lines of the access log could not be written");
     }
@@ -162,8 +169,7 @@ fn running(config: Config) -> Running {
     }
 }
 
-fn resolve_first(state: &State) -> anyhow::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+fn resolve_first(state: &State, runtime: &Runtime) {
     let running = state.running();
     runtime.block_on(async {
         for pool in &running.pools {
@@ -172,7 +178,6 @@ fn resolve_first(state: &State) -> anyhow::Result<()> {
             }
         }
     });
-    Ok(())
 }
 
 /// Serves accepted connections. Drains on a signal of its own, which comes before Pingora's.
@@ -210,8 +215,9 @@ impl Settled {
     }
 }
 
-/// What happens on signals.
-struct Signals {
+/// What is done on orders.
+struct Operation {
+    orders: Mutex<Signals>,
     reread: Reread,
     settled: Settled,
     state: Arc<State>,
@@ -223,30 +229,20 @@ struct Signals {
 }
 
 #[async_trait]
-impl ShutdownSignalWatch for Signals {
+impl ShutdownSignalWatch for Operation {
     async fn recv(&self) -> ShutdownSignal {
-        let (Ok(mut hangup), Ok(mut terminate), Ok(mut interrupt)) =
-            (signal(SignalKind::hangup()), signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-        else {
-            error!("signals cannot be received");
-            return ShutdownSignal::FastShutdown;
-        };
-        loop {
-            tokio::select! {
-                Some(()) = hangup.recv() => self.reload().await,
-                Some(()) = terminate.recv() => break,
-                Some(()) = interrupt.recv() => break,
-                else => break,
-            }
+        let mut orders = self.orders.lock().await;
+        while orders.next().await == Order::Reload {
+            self.reload().await;
         }
-        self.drain(&mut terminate, &mut interrupt).await;
+        self.drain(&mut orders).await;
         // Everything is done, or may not take longer. A fast shutdown would not wait until what is left has been dropped,
         // and written down.
         ShutdownSignal::GracefulTerminate
     }
 }
 
-impl Signals {
+impl Operation {
     async fn reload(&self) {
         // Reading files blocks, which is harmless here: this thread serves nobody.
         let applied = match (self.reread)() {
@@ -296,7 +292,7 @@ impl Signals {
         Ok(())
     }
 
-    async fn drain(&self, terminate: &mut Signal, interrupt: &mut Signal) {
+    async fn drain(&self, orders: &mut Signals) {
         let running = self.state.running();
         let grace = running.gateway.timeouts.shutdown_grace;
         self.listeners.close().await;
@@ -309,8 +305,12 @@ impl Signals {
             () = tokio::time::sleep(grace) => {
                 warn!("stopped with {} connections open: the grace period is over", self.listeners.connections());
             }
-            Some(()) = terminate.recv() => warn!("stopped at once: a second signal came"),
-            Some(()) = interrupt.recv() => warn!("stopped at once: a second signal came"),
+            () = stop_again(orders) => warn!("stopped at once: a second signal came"),
         }
     }
+}
+
+/// There is nothing to be reloaded any more.
+async fn stop_again(orders: &mut Signals) {
+    while orders.next().await == Order::Reload {}
 }

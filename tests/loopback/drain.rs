@@ -54,6 +54,20 @@ fn a_gateway_without_connections_ends_at_once() {
     }
 }
 
+/// A service manager may reload as soon as it has started, and a person may think better of it.
+#[test]
+fn a_signal_at_the_very_start_is_not_lost_and_kills_nobody() {
+    let upstream = Upstream::answering(fine());
+    for _ in 0..5 {
+        let mut gateway = Gateway::before(&upstream, "");
+        gateway.signal("HUP");
+        gateway.line(|line| line == "the configuration was reloaded");
+        let asked = Instant::now();
+        gateway.signal("TERM");
+        assert!(ended_since(&mut gateway, asked) < SOON);
+    }
+}
+
 #[test]
 fn requests_in_flight_are_answered_and_the_process_ends_with_the_last() {
     let gate = Gate::new();
