@@ -58,7 +58,10 @@ impl BackgroundService for CertificateWatch {
             };
             if on && due {
                 let certificates = self.certificates.clone();
-                if let Err(error) = tokio::task::spawn_blocking(move || certificates.reload()).await {
+                // When the process ends it is cancelled, which is no crash.
+                if let Err(error) = tokio::task::spawn_blocking(move || certificates.reload()).await
+                    && error.is_panic()
+                {
                     log::error!("reading the certificates again has crashed: {error}");
                 }
             }
