@@ -99,7 +99,7 @@ impl Explain {
                 Value::Null => "none".to_owned(),
                 Value::Array(list) if list.is_empty() => "none".to_owned(),
                 Value::Array(list) => list.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(", "),
-                Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => value.to_string(),
+                Value::Bool(_) | Value::Number(_) | Value::Object(_) => value.to_string(),
             };
             writeln!(out, "  {:<16} {text}", key.replace('_', " "))?;
         }

@@ -6,6 +6,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use crate::support::certificates::{Kind, sign};
+use crate::support::client::lines;
 use crate::support::command::{Finished, run};
 use crate::support::gateway::Gateway;
 use crate::support::told::Told;
@@ -177,6 +178,8 @@ fn explanations_are_the_ones_in_the_golden_files() {
     }
 }
 
+type Fields<'a> = &'a [(&'a str, &'a str)];
+
 const SECTIONS: &str = "
 rendezvous: {enabled: true, redirect_unstable: true}
 admin_api: {enabled: true, networks: [127.0.0.0/8], read_only: true}
@@ -195,7 +198,7 @@ fn what_is_explained_is_what_happens() {
     let gateway = Gateway::before(&main, &format!("{SECTIONS}{routes}"));
     let long = format!("/_matrix/{}", "x".repeat(1100));
     let session = "/_synapse/client/org.matrix.msc3886/rendezvous/00000000000000000000000000000000";
-    let requests: [(&str, &str, &[(&str, &str)]); 30] = [
+    let requests: [(&str, &str, Fields); 30] = [
         ("GET", "/_matrix/client/versions", &[]),
         ("GET", "/_matrix/client/v3/sync?since=s1&timeout=1", &[]),
         ("GET", "/_matrix/client/v3/sync", &[]),
@@ -230,7 +233,7 @@ fn what_is_explained_is_what_happens() {
     for (method, target, fields) in requests {
         let explained = explain(&gateway, method, target, fields);
         let before = (main.requests().len(), extra.requests().len());
-        let lines: String = fields.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+        let lines = lines(fields);
         let request = format!("{method} {target} HTTP/1.1\r\nHost: matrix.example.com\r\n{lines}\r\n");
         let told = Told::from(gateway.client().ask(request));
         let entry = gateway.logged(told.one("x-request-id").unwrap());

@@ -211,6 +211,11 @@ fn connect(address: SocketAddr) -> TcpStream {
     stream
 }
 
+/// Header lines of these names and values.
+pub(crate) fn lines(fields: &[(&str, &str)]) -> String {
+    fields.iter().flat_map(|(name, value)| [name, ": ", value, "\r\n"]).collect()
+}
+
 /// A GET request without anything to spare.
 pub(crate) fn get(target: &str) -> String {
     format!("GET {target} HTTP/1.1\r\nHost: matrix.example.com\r\n\r\n")
