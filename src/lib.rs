@@ -13,6 +13,7 @@ pub mod inbound;
 pub mod limits;
 pub mod listen;
 pub mod matrix;
+pub mod network;
 pub mod observe;
 pub mod problem;
 pub mod quantity;

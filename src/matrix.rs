@@ -97,8 +97,6 @@ causes! {
     UriTooLong = "uri_too_long",
     /// The request headers are over the limit.
     HeadersTooLarge = "headers_too_large",
-    /// The client took too long to send its headers.
-    HeaderTimeout = "header_timeout",
     /// The client stopped sending its body.
     BodyTimeout = "body_timeout",
     /// The client sent its body slower than the minimum rate.

@@ -11,9 +11,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::network::Network;
 use arc_swap::{ArcSwap, ArcSwapOption};
 use async_trait::async_trait;
-use ipnet::IpNet;
 use pingora_core::protocols::Stream;
 use pingora_core::server::{ListenFds, ShutdownWatch};
 use pingora_core::services::Service;
@@ -97,7 +97,7 @@ pub struct AcceptPolicy {
     /// Connections that may be open at once, over all listeners; more are closed as they come.
     pub max_connections: usize,
     /// Who may send a PROXY protocol header. Empty means whoever can connect. Unix sockets always may.
-    pub proxies: Vec<IpNet>,
+    pub proxies: Vec<Network>,
 }
 
 /// All listeners of the gateway and the connections that came through them.

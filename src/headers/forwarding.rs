@@ -6,9 +6,9 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use http::{HeaderMap, HeaderName};
-use ipnet::IpNet;
 
 use crate::inbound::{Inbound, Scheme};
+use crate::network::Network;
 
 /// Request headers that never reach Synapse: what a client claims about its own address or request id, and what only
 /// Synapse's own processes may send each other (`synapse/http/proxy.py` takes Proxy-Authorization as proof of that).
@@ -52,14 +52,14 @@ pub struct Client {
 /// Whom to believe.
 #[derive(Clone, Debug)]
 pub struct Forwarding {
-    trusted: Vec<IpNet>,
+    trusted: Vec<Network>,
     request_id: HeaderName,
 }
 
 impl Forwarding {
     /// Believes `trusted` networks, and carries request ids under `request_id`.
     #[must_use]
-    pub fn new(trusted: Vec<IpNet>, request_id: HeaderName) -> Self {
+    pub fn new(trusted: Vec<Network>, request_id: HeaderName) -> Self {
         Self { trusted, request_id }
     }
 
@@ -71,7 +71,7 @@ impl Forwarding {
 
     /// The networks whose forwarding headers are believed.
     #[must_use]
-    pub fn trusted(&self) -> &[IpNet] {
+    pub fn trusted(&self) -> &[Network] {
         &self.trusted
     }
 
@@ -93,7 +93,7 @@ impl Forwarding {
     }
 
     fn trusts(&self, address: IpAddr) -> bool {
-        self.trusted.iter().any(|network| network.contains(&address))
+        self.trusted.iter().any(|network| network.contains(address))
     }
 
     fn last_untrusted(&self, headers: &HeaderMap) -> Option<IpAddr> {

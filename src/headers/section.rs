@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use http::{HeaderName, HeaderValue};
-use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::cors::Cors;
 use super::forwarding::{Forwarding, STRIPPED};
+use crate::network::Network;
 use crate::problem::Problems;
 use crate::quantity::Span;
 
@@ -20,8 +20,7 @@ pub struct ForwardingSection {
     /// X-Forwarded-For and X-Forwarded-Proto are believed: the client is the last address in X-Forwarded-For that is
     /// not in this list. By default nobody is believed, and the client is whoever opened the connection. Danger: a
     /// network listed here can claim any client address.
-    #[schemars(with = "Vec<String>")]
-    pub trusted_proxies: Vec<IpNet>,
+    pub trusted_proxies: Vec<Network>,
     /// The header that carries the request id to Synapse and back to the client. Give the same name as
     /// `request_id_header` of Synapse's listener, so that both logs name a request alike. What a client sends under
     /// this name is replaced.
@@ -52,7 +51,7 @@ impl ForwardingSection {
             }
         };
         for (index, network) in self.trusted_proxies.iter().enumerate() {
-            if network.prefix_len() == 0 {
+            if network.is_everything() {
                 problems.warning(
                     format!("forwarding.trusted_proxies[{index}]"),
                     format!("`{network}` believes every client's X-Forwarded-For"),

@@ -4,11 +4,11 @@ use std::net::IpAddr;
 
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode, Uri};
-use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::extra::{ExtraRoute, ExtraRoutes, ExtraTarget};
+use crate::network::Network;
 use crate::problem::Problems;
 use crate::reply::{CorsKind, Reply};
 use crate::upstream_address::{UpstreamAddress, UpstreamId};
@@ -157,8 +157,7 @@ pub struct AdminApiSection {
     /// without one, and a stolen token is worth more here than anywhere else.
     pub enabled: bool,
     /// Networks that may use it, in CIDR notation; needed with `enabled`. Others get 403.
-    #[schemars(with = "Vec<String>")]
-    pub networks: Vec<IpNet>,
+    pub networks: Vec<Network>,
     /// Whether only GET and HEAD pass.
     pub read_only: bool,
 }
@@ -166,7 +165,7 @@ pub struct AdminApiSection {
 /// Who may use Synapse's admin API.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AdminApi {
-    networks: Vec<IpNet>,
+    networks: Vec<Network>,
     /// Only GET and HEAD pass.
     pub read_only: bool,
 }
@@ -181,7 +180,7 @@ impl AdminApi {
     /// Whether a client may use it.
     #[must_use]
     pub fn admits(&self, client: IpAddr) -> bool {
-        self.networks.iter().any(|network| network.contains(&client))
+        self.networks.iter().any(|network| network.contains(client))
     }
 }
 
@@ -197,7 +196,7 @@ impl AdminApiSection {
             return None;
         }
         for (index, network) in self.networks.iter().enumerate() {
-            if self.enabled && network.prefix_len() == 0 {
+            if self.enabled && network.is_everything() {
                 let message = format!("`{network}` opens the admin API to everybody");
                 problems.warning(
                     format!("admin_api.networks[{index}]"),

@@ -69,7 +69,7 @@ impl Live {
         peer: Option<SocketAddr>,
         policy: &AcceptPolicy,
     ) -> Result<Option<SocketAddr>, Refused> {
-        let believed = |peer: IpAddr| policy.proxies.is_empty() || policy.proxies.iter().any(|net| net.contains(&peer));
+        let believed = |peer: IpAddr| policy.proxies.is_empty() || policy.proxies.iter().any(|net| net.contains(peer));
         if !peer.is_none_or(|peer| believed(peer.ip())) {
             log::debug!("{} on {}: not a proxy that is believed", Peer(peer), self.listener);
             return Err(Refused::ProxyHeader);
