@@ -1,8 +1,9 @@
 //! One client connection: deadlines that Pingora does not have, around the proxy that it does.
 //!
 //! Pingora bounds single reads, not whole heads, and does not bound HTTP/2 bodies at all. Every request therefore runs
-//! beside a deadline that its own progress moves on; when it passes, the request is dropped: an HTTP/1.1 connection
-//! closes, an HTTP/2 stream is reset, the upstream is freed.
+//! beside a deadline that its own progress moves; when it passes, the request is dropped: an HTTP/1.1 connection closes,
+//! an HTTP/2 stream is reset, the upstream is freed. Requests on an HTTP/1.1 connection come one by one and share its
+//! deadline, so that a request sets no timer.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -30,12 +31,16 @@ tokio::task_local! {
 const STREAM_WINDOW: u32 = 1 << 20;
 const CONNECTION_WINDOW: u32 = 4 << 20;
 
-/// A point in time that only the request's own progress moves on.
+/// A deadline is looked at this many times within the shortest that there is, and so is kept with that precision.
+const LOOKS: u32 = 4;
+
+/// A point in time that only the request's own progress moves.
 #[derive(Debug)]
 pub(super) struct Deadline {
     start: Instant,
     millis: AtomicU64,
-    sooner: Notify,
+    /// How long may pass before it is looked at again.
+    look: Duration,
 }
 
 impl Deadline {
@@ -44,16 +49,13 @@ impl Deadline {
         DEADLINE.try_with(Arc::clone).ok()
     }
 
-    fn after(wait: Duration) -> Self {
-        Self { start: Instant::now(), millis: AtomicU64::new(millis(wait)), sooner: Notify::new() }
+    fn after(wait: Duration, look: Duration) -> Self {
+        Self { start: Instant::now(), millis: AtomicU64::new(millis(wait)), look }
     }
 
     /// Moves the deadline to `wait` from now.
     pub(super) fn extend(&self, wait: Duration) {
-        let next = millis(self.start.elapsed() + wait);
-        if next < self.millis.swap(next, Ordering::Relaxed) {
-            self.sooner.notify_one();
-        }
+        self.millis.store(millis(self.start.elapsed() + wait), Ordering::Relaxed);
     }
 
     /// Whether it has passed.
@@ -65,13 +67,10 @@ impl Deadline {
         self.start + Duration::from_millis(self.millis.load(Ordering::Relaxed))
     }
 
-    /// Returns once the deadline has passed. It is looked at again when it was due, so moving it on costs nothing.
+    /// Returns once the deadline has passed. It is looked at again and again, so moving it costs nothing.
     async fn passed(&self) {
         while !self.has_passed() {
-            tokio::select! {
-                () = tokio::time::sleep_until(self.at()) => {}
-                () = self.sooner.notified() => {}
-            }
+            tokio::time::sleep_until(self.at().min(Instant::now() + self.look)).await;
         }
     }
 }
@@ -98,8 +97,12 @@ impl Front {
         let running = self.state.running();
         let timeouts = running.gateway.timeouts;
         let http2 = matches!(stream.selected_alpn_proto(), Some(ALPN::H2));
+        let look = timeouts.client_header.min(timeouts.body_idle) / LOOKS;
+        let deadline = (!http2).then(|| Arc::new(Deadline::after(timeouts.client_header, look)));
         let app = Arc::new(Connection {
             proxy: Arc::clone(&self.proxy),
+            deadline: deadline.clone(),
+            look,
             header: timeouts.client_header,
             keep_alive: timeouts.keep_alive,
             reused: AtomicBool::new(false),
@@ -108,8 +111,12 @@ impl Front {
             options: options(timeouts.keep_alive),
         });
         drop(running);
-        if !http2 {
-            app.process_new(stream, shutdown).await;
+        if let Some(deadline) = deadline {
+            tokio::select! {
+                biased;
+                _ = app.process_new(stream, shutdown) => {}
+                () = deadline.passed() => {}
+            }
             return;
         }
         let silent = async {
@@ -142,6 +149,9 @@ fn options(keep_alive: Duration) -> HttpServerOptions {
 /// One connection, as Pingora's HTTP server sees it.
 struct Connection {
     proxy: Arc<HttpProxy<Proxy>>,
+    /// That of the request in progress, or to come; None for HTTP/2, where each request has its own.
+    deadline: Option<Arc<Deadline>>,
+    look: Duration,
     header: Duration,
     keep_alive: Duration,
     reused: AtomicBool,
@@ -157,10 +167,14 @@ impl HttpServerApp for Connection {
         session: ServerSession,
         shutdown: &ShutdownWatch,
     ) -> Option<ReusedHttpStream> {
+        if let Some(deadline) = &self.deadline {
+            // An idle connection may wait before the next head begins.
+            let idle = if self.reused.swap(true, Ordering::Relaxed) { self.keep_alive } else { Duration::ZERO };
+            deadline.extend(idle + self.header);
+            return DEADLINE.scope(Arc::clone(deadline), self.proxy.process_new_http(session, shutdown)).await;
+        }
         self.started.notify_one();
-        // An idle connection may wait before the next head begins.
-        let idle = if self.reused.swap(true, Ordering::Relaxed) { self.keep_alive } else { Duration::ZERO };
-        let deadline = Arc::new(Deadline::after(idle + self.header));
+        let deadline = Arc::new(Deadline::after(self.header, self.look));
         tokio::select! {
             biased;
             reused = DEADLINE.scope(Arc::clone(&deadline), self.proxy.process_new_http(session, shutdown)) => reused,
