@@ -50,18 +50,20 @@ impl Socket {
     /// Drops the first `count` bytes of those buffered.
     pub(in crate::edge) fn consume(&mut self, count: usize) {
         self.read.advance(count.min(self.read.len()));
-        self.release();
-    }
-
-    fn release(&mut self) {
-        if self.read.is_empty() {
+        if self.read.is_empty() && self.ahead == READ_BUFFER {
             self.read = BytesMut::new();
         }
     }
 
     fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         loop {
-            ready!(self.io.poll_read_ready(cx))?;
+            match self.io.poll_read_ready(cx) {
+                Poll::Ready(ready) => ready?,
+                Poll::Pending => {
+                    self.release();
+                    return Poll::Pending;
+                }
+            }
             self.read.reserve(self.ahead);
             match self.io.try_read(&mut self.read) {
                 Ok(count) => {
@@ -71,6 +73,13 @@ impl Socket {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.release(),
                 Err(error) => return Poll::Ready(Err(error)),
             }
+        }
+    }
+
+    /// Nothing is there to be read, and perhaps for long.
+    fn release(&mut self) {
+        if self.read.is_empty() {
+            self.read = BytesMut::new();
         }
     }
 
