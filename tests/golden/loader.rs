@@ -10,6 +10,7 @@ use std::path::Path;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use synapse_gateway::config::{Source, load_as};
+use synapse_gateway::network::Network;
 use synapse_gateway::problem::Problems;
 use synapse_gateway::quantity::{Size, Span};
 
@@ -31,7 +32,7 @@ pub(crate) struct Sample {
     pub(crate) host: Host,
     /// Networks whose headers are believed.
     #[schemars(with = "Vec<String>")]
-    pub(crate) trusted: Vec<ipnet::IpNet>,
+    pub(crate) trusted: Vec<Network>,
     /// A document that is passed on as it is.
     pub(crate) client: serde_json::Map<String, serde_json::Value>,
     /// Threads.
