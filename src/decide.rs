@@ -173,6 +173,7 @@ impl Gateway {
                 Claim::Preflight => (RouteClass::Rendezvous, Rule::Preflight, self.preflight(CorsKind::Rendezvous)),
                 Claim::Reply(reply) => (RouteClass::Rendezvous, Rule::Rendezvous, Action::Reply(*reply)),
                 Claim::Exchange(request) => (RouteClass::Rendezvous, Rule::Rendezvous, Action::Rendezvous(request)),
+                Claim::Upstream => self.rendezvous_upstream(inbound),
             };
         }
         if let Some((api, class)) = classify(inbound.method, inbound.path, inbound.query_value("since").is_some()) {
@@ -238,23 +239,34 @@ impl Gateway {
         };
         let action = if admitted {
             let limit = if class == RouteClass::Upload { self.limits.upload } else { self.limits.body };
-            Self::forward(
-                inbound,
-                Forward {
-                    upstream: Upstreams::MAIN,
-                    skip: 0,
-                    websocket: false,
-                    silence: self.timeouts.silence(class, inbound.query_value("timeout")),
-                    body_limit: limit,
-                    matrix: true,
-                },
-            )
+            Self::forward(inbound, self.to_synapse(class, inbound, limit))
         } else {
             let message = "The admin API is not open to this address";
             let error = MatrixError::new(StatusCode::FORBIDDEN, ErrCode::Forbidden, Cause::NetworkDenied, message);
             Action::Reply(error.into())
         };
         (class, rule, action)
+    }
+
+    /// To one process, whatever serves the other paths of their kind: the sessions are in its memory.
+    fn rendezvous_upstream<'a>(&self, inbound: &Inbound) -> (RouteClass, Rule, Action<'a>) {
+        let class = RouteClass::Rendezvous;
+        if self.is_preflight(inbound.method) {
+            return (class, Rule::Preflight, self.preflight(CorsKind::Rendezvous));
+        }
+        (class, Rule::Rendezvous, Self::forward(inbound, self.to_synapse(class, inbound, self.limits.body)))
+    }
+
+    /// To Synapse's main process.
+    fn to_synapse(&self, class: RouteClass, inbound: &Inbound, body_limit: u64) -> Forward {
+        Forward {
+            upstream: Upstreams::MAIN,
+            skip: 0,
+            websocket: false,
+            silence: self.timeouts.silence(class, inbound.query_value("timeout")),
+            body_limit,
+            matrix: true,
+        }
     }
 
     fn extra_route<'a>(&self, inbound: &Inbound, route: &ExtraRoute, rest: &str) -> Action<'a> {

@@ -8,20 +8,26 @@ pub mod capacity;
 mod fields;
 mod identity;
 mod msc3886;
+mod msc4108;
 mod refusal;
+mod request;
 mod section;
 pub mod session;
 
 use std::time::Duration;
 
-use http::HeaderValue;
+use http::Method;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 pub use self::identity::{Revision, Revisions, SessionId};
 use self::msc3886::Msc3886;
+use self::msc4108::Msc4108;
 pub use self::refusal::Refusal;
-pub use self::section::RendezvousSection;
-use self::session::{Session, Stamp};
+pub use self::request::{Dialect, Done, Operation, Request};
+pub use self::section::{Msc3886Section, Msc4108Section, RendezvousSection};
 use crate::inbound::Inbound;
+use crate::matrix::MatrixError;
 use crate::quantity::Size;
 use crate::reply::Reply;
 
@@ -31,6 +37,32 @@ use crate::reply::Reply;
 pub enum Protocol {
     /// Entity tags and `Location` (MSC3886, revision of October 2022, as all clients implement it).
     Msc3886,
+    /// Entity tags and the URL of the session (MSC4108, revision of 2024).
+    Msc4108,
+}
+
+impl Protocol {
+    /// The name in metrics and in `explain`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Msc3886 => "msc3886",
+            Self::Msc4108 => "msc4108",
+        }
+    }
+}
+
+/// Who serves a protocol.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Served {
+    /// The gateway.
+    #[default]
+    Gateway,
+    /// Synapse.
+    Upstream,
+    /// Nobody: the paths are answered with 404.
+    Off,
 }
 
 /// The bounds of one protocol's sessions.
@@ -44,14 +76,18 @@ pub struct Limits {
     pub max_entries: usize,
 }
 
-/// The rendezvous protocols as configured.
+/// The rendezvous protocols as configured; nothing where they are switched off as a whole.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Rendezvous {
-    msc3886: Option<Msc3886>,
+pub struct Rendezvous(Option<Protocols>);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Protocols {
+    msc3886: Msc3886,
+    msc4108: Msc4108,
 }
 
-/// A request that belongs to the rendezvous endpoints, whatever comes of it. Nothing of it may reach Synapse, which
-/// serves some of the same paths from sessions of its own.
+/// A request that belongs to the rendezvous endpoints, whatever comes of it. Unless Synapse serves the protocol, nothing
+/// of it may get there: Synapse has some of the same paths, with sessions of its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Claim {
     /// A CORS preflight, for [`crate::reply::CorsKind::Rendezvous`].
@@ -60,63 +96,8 @@ pub enum Claim {
     Reply(Box<Reply>),
     /// To be carried out on the store.
     Exchange(Request),
-}
-
-/// What is asked of the store, under which bounds.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Request {
-    /// Whose sessions.
-    pub protocol: Protocol,
-    /// The bounds at the time of the request.
-    pub limits: Limits,
-    /// What to do.
-    pub operation: Operation,
-}
-
-/// What can be done to sessions.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Operation {
-    /// Open a session with the body as its payload.
-    Create {
-        /// The type of the payload.
-        media_type: HeaderValue,
-    },
-    /// Read a session, unless the reader has seen its present revision.
-    Read {
-        /// Which.
-        id: SessionId,
-        /// What the reader has seen.
-        known: Revisions,
-    },
-    /// Replace a session's payload by the body, if its revision is one of those expected.
-    Write {
-        /// Which.
-        id: SessionId,
-        /// What the writer believes to replace.
-        expected: Revisions,
-        /// The type of the payload.
-        media_type: HeaderValue,
-    },
-    /// End a session.
-    Remove {
-        /// Which.
-        id: SessionId,
-    },
-}
-
-/// What was done.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Done {
-    /// The session is open.
-    Created(SessionId, Stamp),
-    /// The session as it is.
-    Found(Session),
-    /// The reader has seen this revision.
-    Unchanged(Stamp),
-    /// The session after the write.
-    Written(Stamp),
-    /// The session has ended.
-    Removed,
+    /// To be forwarded to the one process of Synapse that has the sessions in its memory.
+    Upstream,
 }
 
 impl Rendezvous {
@@ -125,39 +106,36 @@ impl Rendezvous {
     /// Called for every request: it compares the path, and allocates nothing unless the request is ours.
     #[must_use]
     pub fn claims(&self, inbound: &Inbound) -> Option<Claim> {
-        self.msc3886.as_ref()?.claims(inbound)
+        let Protocols { msc3886, msc4108 } = self.0.as_ref()?;
+        msc3886.claims(inbound).or_else(|| msc4108.claims(inbound))
     }
 
     /// The configured paths below which ids stand, for whoever writes paths down. Those of the protocols themselves
     /// are the same everywhere and not listed.
     #[must_use]
     pub fn secret_paths(&self) -> &[String] {
-        self.msc3886.as_ref().map_or(&[], |msc3886| &msc3886.secret_paths)
+        self.0.as_ref().map_or(&[], |protocols| &protocols.msc3886.secret_paths)
     }
 
-    /// What the sessions can take in memory when every one of them is as large as it may be.
+    /// What the sessions that are kept here can take in memory when every one of them is as large as it may be.
     #[must_use]
     pub fn worst_case_memory(&self) -> Size {
-        self.msc3886.as_ref().map_or(Size(0), |msc3886| capacity::worst_case(&msc3886.limits))
+        let Some(Protocols { msc3886, msc4108 }) = &self.0 else { return Size(0) };
+        let protocols = [(msc3886.served, &msc3886.limits), (msc4108.served, &msc4108.limits)];
+        let ours = protocols.into_iter().filter(|(served, _)| *served == Served::Gateway);
+        // They share the places: at worst all of them are taken by sessions of the largest kind.
+        ours.map(|(_, limits)| capacity::worst_case(limits)).max().unwrap_or(Size(0))
     }
 }
 
-impl Request {
-    /// How many bytes of the body to read, or None where the body has no meaning. A longer body is answered with
-    /// [`Refusal::TooLarge`], which [`Request::answer`] makes.
-    #[must_use]
-    pub fn body_limit(&self) -> Option<u64> {
-        match self.operation {
-            Operation::Create { .. } | Operation::Write { .. } => Some(self.limits.max_bytes),
-            Operation::Read { .. } | Operation::Remove { .. } => None,
-        }
-    }
-
-    /// The answer that reports an outcome in the words of the request's protocol.
-    #[must_use]
-    pub fn answer(&self, outcome: Result<Done, Refusal>) -> Reply {
-        match self.protocol {
-            Protocol::Msc3886 => msc3886::answer(outcome, self.limits.max_bytes),
+impl Served {
+    /// What becomes of a request for one of the protocol's paths; `ours` says it where the gateway serves them.
+    fn claim(self, inbound: &Inbound, ours: impl FnOnce() -> Claim) -> Claim {
+        match self {
+            Self::Upstream => Claim::Upstream,
+            Self::Gateway | Self::Off if inbound.method == Method::OPTIONS => Claim::Preflight,
+            Self::Gateway => ours(),
+            Self::Off => Claim::Reply(Box::new(MatrixError::unrecognized().into())),
         }
     }
 }

@@ -188,7 +188,7 @@ fn explain(config: &Config, asked: &Asked, arrival: &Arrival) -> Map<String, Val
         Action::Reply(reply) => tell_reply(&mut told, &reply),
         Action::Rendezvous(request) => {
             told.insert("action".to_owned(), json!("answered from the rendezvous store"));
-            told.insert("protocol".to_owned(), json!(format!("{:?}", request.protocol)));
+            told.insert("protocol".to_owned(), json!(request.protocol().as_str()));
             told.insert("body_limit".to_owned(), json!(request.body_limit()));
         }
         Action::AcmeChallenge { webroot, token } => {

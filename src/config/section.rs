@@ -122,7 +122,7 @@ impl ConfigSection {
         // Of no consequence where `forwarding` is wrong, but then `cors` is still checked.
         let unnamed = HeaderName::from_static("x-request-id");
         let cors = self.cors.build(forwarding.as_ref().map_or(&unnamed, Forwarding::request_id), problems);
-        let rendezvous = self.rendezvous.build(problems);
+        let rendezvous = self.rendezvous.build(public_baseurl.as_deref(), problems);
         let admin_api = self.admin_api.build(problems);
         let limits = self.limits.build(problems);
         let timeouts = self.timeouts.build(problems);

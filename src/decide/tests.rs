@@ -15,6 +15,10 @@ use crate::upstream::{Upstream, UpstreamsSection};
 use crate::well_known::WellKnownSection;
 
 fn gateway() -> Gateway {
+    gateway_with("{enabled: true}")
+}
+
+fn gateway_with(rendezvous: &str) -> Gateway {
     let mut problems = Problems::default();
     let mut upstreams = UpstreamsSection::default().build(&mut problems).unwrap();
     let extra: Vec<ExtraRouteSection> = serde_yaml::from_str(
@@ -29,7 +33,7 @@ fn gateway() -> Gateway {
     let forwarding = ForwardingSection::default().build(&mut problems).unwrap();
     let admin: AdminApiSection =
         serde_yaml::from_str("{enabled: true, networks: [10.0.0.0/8], read_only: true}").unwrap();
-    let rendezvous: RendezvousSection = serde_yaml::from_str("{enabled: true}").unwrap();
+    let rendezvous: RendezvousSection = serde_yaml::from_str(rendezvous).unwrap();
     let well_known: WellKnownSection =
         serde_yaml::from_str("{base_domain: {serve: true, redirect: 'https://www.example.com'}}").unwrap();
     let built = Gateway {
@@ -39,7 +43,7 @@ fn gateway() -> Gateway {
         extra_routes,
         forwarding,
         limits: LimitsSection::default().build(&mut problems).unwrap(),
-        rendezvous: rendezvous.build(&mut problems).unwrap(),
+        rendezvous: rendezvous.build(Some("https://matrix.example.com/"), &mut problems).unwrap(),
         timeouts: TimeoutsSection::default().build(&mut problems).unwrap(),
         upstreams,
         well_known: well_known.build(Some("example.com"), Some("https://matrix.example.com/"), &mut problems).unwrap(),
@@ -50,7 +54,10 @@ fn gateway() -> Gateway {
 
 /// `method host target`, decided on and told in one line.
 fn told(arrival: &Arrival, request: &str) -> String {
-    let gateway = gateway();
+    told_by(&gateway(), arrival, request)
+}
+
+fn told_by(gateway: &Gateway, arrival: &Arrival, request: &str) -> String {
     let mut words = request.split(' ');
     let method: Method = words.next().unwrap().parse().unwrap();
     let (mut parts, ()) = Request::new(()).into_parts();
@@ -149,6 +156,21 @@ fn rendezvous_shadows_synapse() {
     check("POST a /_synapse/client/org.matrix.msc3886/rendezvous", "rendezvous rendezvous store");
     check("POST a /_matrix/client/unstable/org.matrix.msc3886/rendezvous", "rendezvous rendezvous store");
     check("GET a /_synapse/client/org.matrix.msc3886/rendezvous/nonsense", "rendezvous rendezvous 404 M_NOT_FOUND");
+    check("GET a /_synapse/client/rendezvous/nonsense", "rendezvous rendezvous 404 M_NOT_FOUND");
+    check("DELETE a /_synapse/client/rendezvous/00000000000000000000000000000000", "rendezvous rendezvous store");
+}
+
+#[test]
+fn rendezvous_that_synapse_serves_goes_to_one_process() {
+    let gateway = gateway_with("{enabled: true, msc4108: {serve: upstream}}");
+    let check = |request: &str, expected: &str| assert_eq!(told_by(&gateway, &arrival(), request), expected);
+    let forwarded = "rendezvous rendezvous main skip 0";
+    check("POST a /_matrix/client/unstable/org.matrix.msc4108/rendezvous", forwarded);
+    check("PUT a /_synapse/client/rendezvous/01M7", forwarded);
+    check("OPTIONS a /_synapse/client/rendezvous/01M7", "preflight rendezvous 204");
+    let length = 1 << 30;
+    let large = format!("PUT a /_synapse/client/rendezvous/01M7 {length}");
+    check(&large, "rendezvous rendezvous 413 M_TOO_LARGE");
 }
 
 #[test]

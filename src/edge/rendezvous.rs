@@ -29,7 +29,8 @@ async fn carry_out(
     now: Timestamp,
     draw: impl Fn() -> Uuid + Send,
 ) -> Result<Done, Refusal> {
-    let Request { protocol, limits, operation } = request;
+    let Request { limits, operation, .. } = request;
+    let protocol = request.protocol();
     if let Some(limit) = request.body_limit().filter(|&limit| body.len() as u64 > limit) {
         return Err(Refusal::TooLarge(limit));
     }
@@ -37,24 +38,23 @@ async fn carry_out(
         Operation::Create { media_type } => {
             let id = SessionId::new(draw());
             let content = Content::new(body, media_type.clone());
-            let session = Session::open(*protocol, content, Revision::new(draw()), now, limits.ttl);
+            let session = Session::open(protocol, content, Revision::new(draw()), now, limits.ttl);
             let stamp = session.stamp();
             store.create(id, session, limits.max_entries, now).await?;
             Ok(Done::Created(id, stamp))
         }
         Operation::Read { id, known } => {
-            let session = store.read(*id, *protocol, now).await?;
+            let session = store.read(*id, protocol, now).await?;
             let stamp = session.stamp();
             Ok(if known.include(stamp.revision) { Done::Unchanged(stamp) } else { Done::Found(session) })
         }
         Operation::Write { id, expected, media_type } => {
             let content = Content::new(body, media_type.clone());
-            let write =
-                Write { protocol: *protocol, expected: expected.clone(), content, revision: Revision::new(draw()) };
+            let write = Write { protocol, expected: expected.clone(), content, revision: Revision::new(draw()) };
             Ok(Done::Written(store.write(*id, write, now).await?))
         }
         Operation::Remove { id } => {
-            store.remove(*id, *protocol, now).await?;
+            store.remove(*id, protocol, now).await?;
             Ok(Done::Removed)
         }
     }

@@ -1,4 +1,4 @@
-//! Header fields that the protocols with entity tags have in common (RFC 9110, section 13; MSC3886, MSC4108).
+//! Header fields that the protocols have in common: entity tags (RFC 9110, section 13) and what guards an answer.
 
 use http::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, EXPIRES, IF_MATCH, IF_NONE_MATCH, LAST_MODIFIED,
@@ -9,7 +9,7 @@ use mime::Mime;
 
 use super::session::{Stamp, Timestamp};
 use super::{Revision, Revisions};
-use crate::reply::{CorsKind, Reply};
+use crate::reply::Reply;
 
 /// Longer media types than this are taken for none: they would count as payload that no limit counts.
 const MEDIA_TYPE_MAX: usize = 100;
@@ -70,7 +70,7 @@ pub(super) fn guarded(mut reply: Reply) -> Reply {
     ];
     reply.headers.retain(|(name, _)| name != CACHE_CONTROL);
     reply.headers.extend(GUARDS);
-    reply.cors(CorsKind::Rendezvous)
+    reply
 }
 
 /// A field value of visible ASCII, which is all that tags, dates and ids consist of.

@@ -8,10 +8,10 @@ use http::header::{CONTENT_TYPE, LOCATION};
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 
 use super::fields::{guarded, if_match, if_none_match, media_type, navigates, stamped, visible};
-use super::{Claim, Done, Limits, Operation, Protocol, Refusal, Request, SessionId};
+use super::{Claim, Dialect, Done, Limits, Operation, Refusal, Request, Served, SessionId};
 use crate::inbound::Inbound;
 use crate::matrix::MatrixError;
-use crate::reply::Reply;
+use crate::reply::{CorsKind, Reply};
 
 /// Where clients create sessions, after they have found `org.matrix.msc3886` in `/versions`.
 pub(super) const CLIENT_PATH: &str = "/_matrix/client/unstable/org.matrix.msc3886/rendezvous";
@@ -21,6 +21,7 @@ const X_MAX_BYTES: HeaderName = HeaderName::from_static("x-max-bytes");
 /// The protocol as configured.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Msc3886 {
+    pub(super) served: Served,
     /// The operator's own endpoint.
     pub(super) prefix: Mount,
     /// The endpoint at [`CLIENT_PATH`].
@@ -80,17 +81,16 @@ impl Msc3886 {
         let at_client_path = self.client.target(inbound.path);
         let redirect = self.redirect.as_ref().filter(|_| at_client_path == Some(Target::Endpoint));
         let target = at_client_path.or_else(|| self.prefix.target(inbound.path))?;
-        if inbound.method == Method::OPTIONS {
-            return Some(Claim::Preflight);
-        }
-        if let Some(endpoint) = redirect.filter(|_| inbound.method == Method::POST) {
-            let reply = Reply::empty(StatusCode::TEMPORARY_REDIRECT).header(LOCATION, endpoint.clone());
-            return Some(Claim::Reply(Box::new(self.finish(reply))));
-        }
-        Some(match self.operation(target, inbound) {
-            Ok(operation) => Claim::Exchange(Request { protocol: Protocol::Msc3886, limits: self.limits, operation }),
-            Err(refusal) => Claim::Reply(Box::new(answer(Err(refusal), self.limits.max_bytes))),
-        })
+        Some(self.served.claim(inbound, || {
+            if let Some(endpoint) = redirect.filter(|_| inbound.method == Method::POST) {
+                let reply = Reply::empty(StatusCode::TEMPORARY_REDIRECT).header(LOCATION, endpoint.clone());
+                return Claim::Reply(Box::new(finish(reply, self.limits.max_bytes)));
+            }
+            match self.operation(target, inbound) {
+                Ok(operation) => Claim::Exchange(Request { dialect: Dialect::Msc3886, limits: self.limits, operation }),
+                Err(refusal) => Claim::Reply(Box::new(answer(Err(refusal), self.limits.max_bytes))),
+            }
+        }))
     }
 
     /// The order of the checks is that of the reference implementation: length, path, method.
@@ -115,10 +115,6 @@ impl Msc3886 {
             },
             Target::Nothing => Err(Refusal::Absent),
         }
-    }
-
-    fn finish(&self, reply: Reply) -> Reply {
-        finish(reply, self.limits.max_bytes)
     }
 }
 
@@ -147,7 +143,15 @@ fn refused(refusal: &Refusal) -> Reply {
     match refusal {
         Refusal::Stale(stamp) => stamped(reply, stamp),
         Refusal::Method(allowed) => reply.allow(allowed),
-        Refusal::TooLarge(_) | Refusal::Navigation | Refusal::Absent | Refusal::Full { .. } | Refusal::Taken => reply,
+        Refusal::TooLarge(_)
+        | Refusal::MissingHeader(_)
+        | Refusal::InvalidHeader(_)
+        | Refusal::MediaType
+        | Refusal::Navigation
+        | Refusal::Unrecognized
+        | Refusal::Absent
+        | Refusal::Full { .. }
+        | Refusal::Taken => reply,
     }
 }
 
@@ -158,5 +162,5 @@ fn typed(status: StatusCode) -> Reply {
 }
 
 fn finish(reply: Reply, max_bytes: u64) -> Reply {
-    guarded(reply).header(X_MAX_BYTES, HeaderValue::from(max_bytes))
+    guarded(reply).cors(CorsKind::Rendezvous).header(X_MAX_BYTES, HeaderValue::from(max_bytes))
 }

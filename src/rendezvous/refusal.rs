@@ -16,6 +16,18 @@ pub enum Refusal {
     /// A payload over `max_bytes`.
     #[error("The payload is larger than the limit of {0} bytes")]
     TooLarge(u64),
+    /// A header that must be there.
+    #[error("Missing required header: {0}")]
+    MissingHeader(&'static str),
+    /// A header that cannot be read.
+    #[error("Invalid header: {0}")]
+    InvalidHeader(&'static str),
+    /// A payload that is no plain text, where there may be no other.
+    #[error("Content-Type must be text/plain")]
+    MediaType,
+    /// A path around the endpoints that is none of them.
+    #[error("Unrecognized request")]
+    Unrecognized,
     /// A browser would show the payload as a page of the homeserver.
     #[error("Rendezvous sessions are read by applications, not opened as pages")]
     Navigation,
@@ -41,6 +53,11 @@ impl From<&Refusal> for MatrixError {
         let (status, errcode, cause) = match refusal {
             Refusal::Method(_) => (StatusCode::METHOD_NOT_ALLOWED, ErrCode::Unrecognized, Cause::MethodNotAllowed),
             Refusal::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, ErrCode::TooLarge, Cause::BodyTooLarge),
+            Refusal::MissingHeader(_) => (StatusCode::BAD_REQUEST, ErrCode::MissingParam, Cause::SessionInvalid),
+            Refusal::InvalidHeader(_) | Refusal::MediaType => {
+                (StatusCode::BAD_REQUEST, ErrCode::InvalidParam, Cause::SessionInvalid)
+            }
+            Refusal::Unrecognized => (StatusCode::NOT_FOUND, ErrCode::Unrecognized, Cause::UnknownPath),
             Refusal::Navigation => (StatusCode::FORBIDDEN, ErrCode::Forbidden, Cause::NavigationDenied),
             Refusal::Absent => (StatusCode::NOT_FOUND, ErrCode::NotFound, Cause::SessionNotFound),
             Refusal::Stale(_) => (StatusCode::PRECONDITION_FAILED, ErrCode::ConcurrentWrite, Cause::SessionConflict),
@@ -52,6 +69,10 @@ impl From<&Refusal> for MatrixError {
             Refusal::Full { retry_after } => error.retry_after(*retry_after),
             Refusal::Method(_)
             | Refusal::TooLarge(_)
+            | Refusal::MissingHeader(_)
+            | Refusal::InvalidHeader(_)
+            | Refusal::MediaType
+            | Refusal::Unrecognized
             | Refusal::Navigation
             | Refusal::Absent
             | Refusal::Stale(_)

@@ -1,4 +1,7 @@
-//! The `rendezvous` section: the keys, names and defaults of Synapse's former rendezvous module.
+//! The `rendezvous` section: the keys, names and defaults of Synapse's former rendezvous module, and the protocols that
+//! came after it.
+
+mod prefix;
 
 use std::time::Duration;
 
@@ -6,46 +9,85 @@ use http::HeaderValue;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use self::prefix::check_prefix;
 use super::msc3886::{CLIENT_PATH, Mount, Msc3886};
-use super::{Limits, Rendezvous};
+use super::msc4108::{self, Msc4108};
+use super::{Limits, Protocols, Rendezvous, Served};
 use crate::problem::Problems;
 use crate::quantity::{Size, Span};
 
 /// Sign-in by QR code: short messages that two devices of a user leave for each other at the homeserver until they
-/// have a channel of their own (MSC3886). Synapse itself has not served this protocol since version 1.120. A block of
-/// the former module `matrix_http_rendezvous_synapse` can be pasted here as it is.
+/// have a channel of their own. There are several protocols, of which each client speaks one; the gateway serves all of
+/// them side by side, unless `serve` says otherwise. Sessions are in the gateway's memory: they outlive a restart of
+/// Synapse and a reload of the gateway, not a restart of the gateway, and they are not shared with a second gateway.
+///
+/// The keys `prefix`, `ttl`, `max_bytes` and `redirect_unstable` are those of MSC3886, which Synapse itself has not
+/// served since version 1.120. A block of the former module `matrix_http_rendezvous_synapse` can be pasted here as it
+/// is.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
+#[expect(missing_docs, reason = "the sections of the protocols are documented at their types")]
 pub struct RendezvousSection {
-    /// Whether the gateway serves rendezvous sessions: `true` or `false`. While it is `false`, which is the default,
-    /// the paths are treated like any other of their kind.
+    /// Whether the gateway looks after the rendezvous protocols: `true` or `false`. While it is `false`, which is the
+    /// default, all their paths are treated like any other of their kind, and everything else here is of no effect.
     pub enabled: bool,
 
-    /// The path below which sessions live, besides the path that clients expect,
+    /// The path below which sessions of MSC3886 live, besides the path that clients expect,
     /// `/_matrix/client/unstable/org.matrix.msc3886/rendezvous`, which is always served too. Starts with a slash;
     /// consists of letters, digits, `-`, `.`, `_` and `~` between single slashes. Everything below it is answered by
     /// the gateway and never reaches Synapse, and so are the ids of sessions in the place of its last segment, where
     /// clients look that resolve them as relative URLs.
     pub prefix: String,
 
-    /// How long a session lives, counted from its creation: more than zero, at most `1h`. Writing to a session does
-    /// not extend it. Too short, and nobody gets through a sign-in in time; long lifetimes let abandoned sessions
-    /// fill `max_entries`.
+    /// How long a session of MSC3886 lives, counted from its creation: more than zero, at most `1h`. Writing to a
+    /// session does not extend it. Too short, and nobody gets through a sign-in in time; long lifetimes let abandoned
+    /// sessions fill `max_entries`.
     pub ttl: Span,
 
-    /// The largest payload of a session: from 1 byte to `1MiB`. Clients leave a few hundred bytes up to 2 KiB.
-    /// Anything larger invites the use of the homeserver as a file store.
+    /// The largest payload of a session of MSC3886: from 1 byte to `1MiB`. Clients leave a few hundred bytes up to 2
+    /// KiB. Anything larger invites the use of the homeserver as a file store.
     pub max_bytes: Size,
 
-    /// How many sessions there may be at a time: from 1 to 1000000. When there are as many, new ones are refused
-    /// with 429 until one expires; live sessions are never ended to make room. `check` prints how much memory this
-    /// number of sessions of the size `max_bytes` can take.
+    /// How many sessions there may be at a time, of all protocols together: from 1 to 1000000. When there are as many,
+    /// new ones are refused with 429 until one expires; live sessions are never ended to make room. `check` prints how
+    /// much memory this number of sessions of the largest size can take.
     pub max_entries: u32,
 
-    /// Whether the path that clients expect redirects to `prefix` (with 307) to create a session, as Synapse did,
-    /// instead of creating it in place: `true` or `false`. The default, `false`, suits every client and spares it a
-    /// round trip; sessions answer below both paths in either case.
+    /// Whether the path that clients of MSC3886 expect redirects to `prefix` (with 307) to create a session, as Synapse
+    /// did, instead of creating it in place: `true` or `false`. The default, `false`, suits every client and spares it
+    /// a round trip; sessions answer below both paths in either case.
     pub redirect_unstable: bool,
+
+    pub msc3886: Msc3886Section,
+    pub msc4108: Msc4108Section,
+}
+
+/// The protocol of 2022 (MSC3886), which Element Web and the classic Element apps spoke until 2024. Its other keys are
+/// those of the former module: `prefix`, `ttl`, `max_bytes` and `redirect_unstable` above.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Msc3886Section {
+    /// Who serves it: `gateway`, which is the default; `upstream`, which passes the requests to Synapse and is of use
+    /// before a Synapse older than 1.120 with the module; `off`, which answers them with 404.
+    pub serve: Served,
+}
+
+/// The protocol of 2024 (MSC4108), which Element X and Element Web speak. It needs `public_baseurl`, since the URL of a
+/// session goes into the QR code. Clients that sign in this way also need Matrix Authentication Service.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Msc4108Section {
+    /// Who serves it: `gateway`, which is the default and works whether or not `msc4108_enabled` is set in Synapse;
+    /// `upstream`, which passes the requests to Synapse's main process; `off`, which answers them with 404.
+    pub serve: Served,
+
+    /// How long a session lives, counted from its creation: more than zero, at most `1h`. Synapse's own sessions live
+    /// as long as the default. Write up to `5m` where signing in takes a second factor: a session that ends meanwhile
+    /// ends the sign-in.
+    pub ttl: Span,
+
+    /// The largest payload: from 1 byte to `1MiB`. The default is what the protocol asks for.
+    pub max_bytes: Size,
 }
 
 impl Default for RendezvousSection {
@@ -57,51 +99,58 @@ impl Default for RendezvousSection {
             max_bytes: Size(4096),
             max_entries: 10_000,
             redirect_unstable: false,
+            msc3886: Msc3886Section::default(),
+            msc4108: Msc4108Section::default(),
         }
+    }
+}
+
+impl Default for Msc4108Section {
+    fn default() -> Self {
+        Self { serve: Served::Gateway, ttl: Span(Duration::from_mins(1)), max_bytes: Size(4096) }
     }
 }
 
 impl RendezvousSection {
     /// Checks the section. It is checked even where it is not enabled, so that enabling it brings no surprise.
-    pub fn build(self, problems: &mut Problems) -> Option<Rendezvous> {
+    ///
+    /// `public_baseurl` is the URL that clients use, which is checked elsewhere.
+    pub fn build(self, public_baseurl: Option<&str>, problems: &mut Problems) -> Option<Rendezvous> {
+        let max_entries = self.check_entries(problems);
+        let msc3886 = self.build_msc3886(max_entries, problems);
+        let msc4108 = self.msc4108.build(max_entries, public_baseurl, problems);
+        if self.enabled && self.msc4108.serve == Served::Gateway && public_baseurl.is_none() {
+            let message = "sessions of MSC4108 have absolute URLs, and the URL of the homeserver is not known";
+            problems.error("rendezvous.msc4108.serve", message, "set public_baseurl, or write upstream or off");
+            return None;
+        }
+        let protocols = Protocols { msc3886: msc3886?, msc4108: msc4108? };
+        Some(Rendezvous(self.enabled.then_some(protocols)))
+    }
+
+    fn build_msc3886(&self, max_entries: Option<usize>, problems: &mut Problems) -> Option<Msc3886> {
         let prefix = check_prefix(&self.prefix, problems);
-        let limits = self.check_limits(problems);
+        let limits = check_limits("rendezvous", self.ttl, self.max_bytes, max_entries, problems);
         let redirects = self.check_redirect(prefix, problems);
         let (prefix, limits) = (prefix?, limits?);
         let redirect = if redirects? { Some(HeaderValue::from_str(prefix).ok()?) } else { None };
         let prefix = Mount::new(prefix);
         let secret_paths = prefix.secret_paths();
-        let msc3886 = Msc3886 { prefix, client: Mount::new(CLIENT_PATH), redirect, limits, secret_paths };
-        Some(Rendezvous { msc3886: self.enabled.then_some(msc3886) })
+        let client = Mount::new(CLIENT_PATH);
+        Some(Msc3886 { served: self.msc3886.serve, prefix, client, redirect, limits, secret_paths })
     }
 
-    fn check_limits(&self, problems: &mut Problems) -> Option<Limits> {
-        let ttl_is_valid = (Duration::from_millis(1)..=Duration::from_hours(1)).contains(&self.ttl.0);
-        if !ttl_is_valid {
-            let message = format!("{} is not between 1ms and 1h", self.ttl);
-            problems.error("rendezvous.ttl", message, "write 60s, or up to 5m for users with slow second factors");
-        } else if self.ttl.0 < Duration::from_secs(10) {
-            let message =
-                format!("sessions end {} after they were opened, before a person has scanned a code", self.ttl);
-            problems.warning("rendezvous.ttl", message, "write 60s");
-        }
-        let size_is_valid = (1..=1 << 20).contains(&self.max_bytes.0);
-        if !size_is_valid {
-            let message = format!("{} is not between 1 byte and 1MiB", self.max_bytes);
-            problems.error("rendezvous.max_bytes", message, "write 4KiB");
-        }
-        let entries_are_valid = (1..=1_000_000).contains(&self.max_entries);
-        if !entries_are_valid {
+    fn check_entries(&self, problems: &mut Problems) -> Option<usize> {
+        if !(1..=1_000_000).contains(&self.max_entries) {
             let message = format!("{} is not between 1 and 1000000", self.max_entries);
             problems.error(
                 "rendezvous.max_entries",
                 message,
                 "write 10000; to serve no sessions, write enabled: false",
             );
+            return None;
         }
-        let max_entries = usize::try_from(self.max_entries).ok()?;
-        let limits = Limits { ttl: self.ttl.0, max_bytes: self.max_bytes.0, max_entries };
-        (ttl_is_valid && size_is_valid && entries_are_valid).then_some(limits)
+        usize::try_from(self.max_entries).ok()
     }
 
     fn check_redirect(&self, prefix: Option<&str>, problems: &mut Problems) -> Option<bool> {
@@ -114,48 +163,36 @@ impl RendezvousSection {
     }
 }
 
-/// The prefix without a trailing slash.
-fn check_prefix<'a>(written: &'a str, problems: &mut Problems) -> Option<&'a str> {
-    const PATH: &str = "rendezvous.prefix";
-    const REMEDY: &str = "write /_synapse/client/org.matrix.msc3886/rendezvous";
-    const MAX: usize = 200;
-    /// A prefix above one of these would keep the rest of Matrix from Synapse.
-    const OTHERS: [&str; 7] = [
-        "/_matrix/client/v3",
-        "/_matrix/federation/v1",
-        "/_matrix/key/v2",
-        "/_matrix/media/v3",
-        "/_synapse/admin",
-        "/_synapse/client",
-        "/.well-known/matrix",
-    ];
-    let Some(segments) = written.strip_prefix('/') else {
-        problems.error(PATH, format!("`{written}` does not start with a slash"), REMEDY);
-        return None;
-    };
-    let prefix = written.strip_suffix('/').unwrap_or(written);
-    let segments = segments.strip_suffix('/').unwrap_or(segments);
-    if prefix.len() > MAX {
-        problems.error(PATH, format!("the path is longer than {MAX} characters"), REMEDY);
-        return None;
+impl Msc4108Section {
+    fn build(&self, max_entries: Option<usize>, base: Option<&str>, problems: &mut Problems) -> Option<Msc4108> {
+        let limits = check_limits("rendezvous.msc4108", self.ttl, self.max_bytes, max_entries, problems)?;
+        let base = base.unwrap_or_default().trim_end_matches('/');
+        let sessions = format!("{base}{}/", msc4108::SESSIONS).into();
+        Some(Msc4108 { served: self.serve, limits, sessions })
     }
-    if !segments.split('/').all(is_plain_segment) {
-        let message = format!("`{written}` is not a path of plain segments");
-        let remedy = "use letters, digits, `-`, `.`, `_` and `~` between single slashes, and no `.` or `..`";
-        problems.error(PATH, message, remedy);
-        return None;
-    }
-    let is_above =
-        |other: &str| other.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
-    if let Some(other) = OTHERS.into_iter().find(|other| is_above(other)) {
-        problems.error(PATH, format!("`{written}` would hide {other}"), REMEDY);
-        return None;
-    }
-    Some(prefix)
 }
 
-/// Only characters that no client or proxy writes in two ways (RFC 3986, section 2.3).
-fn is_plain_segment(segment: &str) -> bool {
-    let is_unreserved = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~');
-    !segment.is_empty() && segment.bytes().all(is_unreserved) && !matches!(segment, "." | "..")
+/// Checks what each protocol has, at the keys below `path`.
+fn check_limits(
+    path: &str,
+    ttl: Span,
+    max_bytes: Size,
+    max_entries: Option<usize>,
+    problems: &mut Problems,
+) -> Option<Limits> {
+    let ttl_is_valid = (Duration::from_millis(1)..=Duration::from_hours(1)).contains(&ttl.0);
+    if !ttl_is_valid {
+        let message = format!("{ttl} is not between 1ms and 1h");
+        problems.error(format!("{path}.ttl"), message, "write 60s, or up to 5m for users with slow second factors");
+    } else if ttl.0 < Duration::from_secs(10) {
+        let message = format!("sessions end {ttl} after they were opened, before a person has scanned a code");
+        problems.warning(format!("{path}.ttl"), message, "write 60s");
+    }
+    let size_is_valid = (1..=1 << 20).contains(&max_bytes.0);
+    if !size_is_valid {
+        let message = format!("{max_bytes} is not between 1 byte and 1MiB");
+        problems.error(format!("{path}.max_bytes"), message, "write 4KiB");
+    }
+    let limits = Limits { ttl: ttl.0, max_bytes: max_bytes.0, max_entries: max_entries? };
+    (ttl_is_valid && size_is_valid).then_some(limits)
 }

@@ -1,11 +1,13 @@
+mod msc4108;
+
 use std::time::{Duration, SystemTime};
 
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, ETAG, EXPIRES, LAST_MODIFIED, LOCATION, RETRY_AFTER};
-use http::{HeaderName, Request as HttpRequest, StatusCode};
+use http::{HeaderName, HeaderValue, Request as HttpRequest, StatusCode};
 use proptest::prelude::*;
 
 use super::capacity::Occupancy;
-use super::session::{Content, Timestamp, Write};
+use super::session::{Content, Session, Timestamp, Write};
 use super::*;
 use crate::inbound::fixture::{BOUNDS, arrival};
 use crate::problem::Problems;
@@ -19,7 +21,7 @@ const ID: &str = "0123456789abcdef0123456789abcdef";
 fn build(change: impl FnOnce(&mut RendezvousSection)) -> Rendezvous {
     let mut section = RendezvousSection { enabled: true, ..RendezvousSection::default() };
     change(&mut section);
-    section.build(&mut Problems::default()).unwrap()
+    section.build(Some("https://matrix.example.com/"), &mut Problems::default()).unwrap()
 }
 
 fn claim(rendezvous: &Rendezvous, method: &str, path: &str, headers: &[(&str, &str)]) -> Option<Claim> {
@@ -121,15 +123,18 @@ fn other_paths_are_not_ours() {
     for path in [
         "/",
         "/_matrix/client/v3/login",
-        "/_synapse/client/rendezvous",
+        "/_synapse/client/rendezvousx",
         "/_synapse/client/org.matrix.msc3886/rendezvousx",
         "/_synapse/client/org.matrix.msc3886/other",
-        "/_matrix/client/unstable/org.matrix.msc4108/rendezvous",
+        "/_matrix/client/unstable/org.matrix.msc4108/other",
+        "/_matrix/client/unstable/org.matrix.msc4108/rendezvousx",
     ] {
         assert_eq!(claim(&rendezvous, "GET", path, &[]), None, "{path}");
     }
     let disabled = build(|section| section.enabled = false);
-    assert_eq!(claim(&disabled, "POST", PREFIX, &[]), None);
+    for path in [PREFIX, CLIENT, msc4108::ENDPOINT] {
+        assert_eq!(claim(&disabled, "POST", path, &[]), None);
+    }
     assert_eq!(disabled.worst_case_memory(), Size(0));
 }
 
@@ -266,7 +271,7 @@ fn the_client_path_redirects_creation_alone_and_only_on_demand() {
 
 fn answer(outcome: Result<Done, Refusal>) -> Reply {
     let limits = Limits { ttl: Duration::from_mins(1), max_bytes: 4096, max_entries: 2 };
-    Request { protocol: Protocol::Msc3886, limits, operation: Operation::Remove { id: id() } }.answer(outcome)
+    Request { dialect: Dialect::Msc3886, limits, operation: Operation::Remove { id: id() } }.answer(outcome)
 }
 
 #[test]
@@ -328,7 +333,7 @@ fn the_stamp_is_written_as_a_strong_tag_and_two_dates() {
 #[test]
 fn ids_and_payloads_show_in_no_debug_output() {
     let request = Request {
-        protocol: Protocol::Msc3886,
+        dialect: Dialect::Msc3886,
         limits: Limits { ttl: Duration::ZERO, max_bytes: 1, max_entries: 1 },
         operation: Operation::Remove { id: id() },
     };
@@ -352,7 +357,7 @@ fn problems(change: impl FnOnce(&mut RendezvousSection)) -> Vec<String> {
     let mut section = RendezvousSection::default();
     change(&mut section);
     let mut problems = Problems::default();
-    let built = section.build(&mut problems);
+    let built = section.build(Some("https://matrix.example.com/"), &mut problems);
     assert_eq!(built.is_none(), problems.has_errors());
     problems.as_slice().iter().map(ToString::to_string).collect()
 }
@@ -380,6 +385,8 @@ fn each_value_out_of_bounds_is_reported_at_its_key() {
         section.prefix = format!("{CLIENT}/");
         section.redirect_unstable = true;
     };
+    check(|section| section.msc4108.ttl = Span(Duration::ZERO), "error: rendezvous.msc4108.ttl: 0s is not");
+    check(|section| section.msc4108.max_bytes = Size(0), "error: rendezvous.msc4108.max_bytes: 0 is not");
     check(redirect_to_itself, "error: rendezvous.redirect_unstable: ");
     let several = |section: &mut RendezvousSection| {
         section.prefix = String::new();
@@ -387,6 +394,59 @@ fn each_value_out_of_bounds_is_reported_at_its_key() {
         section.max_entries = 0;
     };
     assert_eq!(problems(several).len(), 3);
+}
+
+#[test]
+fn a_protocol_is_served_by_whom_the_operator_says() {
+    type Set = fn(&mut RendezvousSection, Served);
+    let protocols: [(Set, &[&str]); 2] = [
+        (|section, served| section.msc3886.serve = served, &[PREFIX, CLIENT]),
+        (|section, served| section.msc4108.serve = served, &[msc4108::ENDPOINT, msc4108::SESSIONS]),
+    ];
+    for (set, paths) in protocols {
+        for path in paths.iter().flat_map(|path| [(*path).to_owned(), format!("{path}/{ID}"), format!("{path}/x")]) {
+            for method in ["GET", "POST", "PUT", "DELETE"] {
+                let upstream = claim(&build(|section| set(section, Served::Upstream)), method, &path, &[]);
+                assert_eq!(upstream, Some(Claim::Upstream), "{method} {path}");
+                let off = claim(&build(|section| set(section, Served::Off)), method, &path, &[]);
+                let Some(Claim::Reply(reply)) = off else { panic!("{method} {path}: {off:?}") };
+                assert_eq!((reply.status, errcode(&reply)), (StatusCode::NOT_FOUND, "M_UNRECOGNIZED"));
+            }
+            let preflight = claim(&build(|section| set(section, Served::Off)), "OPTIONS", &path, &[]);
+            assert_eq!(preflight, Some(Claim::Preflight));
+        }
+    }
+}
+
+#[test]
+fn only_what_is_kept_here_takes_memory() {
+    let set = |msc3886, msc4108| {
+        build(|section| {
+            section.msc3886.serve = msc3886;
+            section.msc4108.serve = msc4108;
+            section.msc4108.max_bytes = Size(1 << 20);
+        })
+        .worst_case_memory()
+    };
+    assert!(set(Served::Gateway, Served::Gateway) > Size(10_000 << 20), "the largest kind counts");
+    assert_eq!(set(Served::Gateway, Served::Upstream), Size(10_000 * (4096 + 128 + 640)));
+    assert_eq!(set(Served::Upstream, Served::Off), Size(0));
+}
+
+#[test]
+fn absolute_urls_need_a_base() {
+    let check = |section: RendezvousSection, start: Option<&str>| {
+        let mut problems = Problems::default();
+        section.build(None, &mut problems);
+        let found: Vec<String> = problems.as_slice().iter().map(ToString::to_string).collect();
+        assert_eq!(found.len(), usize::from(start.is_some()), "{found:?}");
+        assert!(start.is_none_or(|start| found[0].starts_with(start)), "{found:?}");
+    };
+    let enabled = || RendezvousSection { enabled: true, ..RendezvousSection::default() };
+    check(enabled(), Some("error: rendezvous.msc4108.serve: sessions of MSC4108 have absolute URLs"));
+    check(RendezvousSection::default(), None);
+    let msc4108 = Msc4108Section { serve: Served::Upstream, ..Msc4108Section::default() };
+    check(RendezvousSection { msc4108, ..enabled() }, None);
 }
 
 #[test]
@@ -407,6 +467,9 @@ fn a_prefix_is_a_plain_path_of_its_own() {
         "/_matrix/client/",
         "/_synapse/client",
         "/.well-known",
+        "/_matrix/client/unstable/org.matrix.msc4108",
+        "/_synapse/client/rendezvous",
+        "/_synapse/client/rendezvous/older",
         &format!("/{}", "x".repeat(200)),
     ] {
         let found = problems(|section| prefix.clone_into(&mut section.prefix));
@@ -430,7 +493,7 @@ proptest! {
         path in "/[!-\"$-~é]{0,80}",
         method in "GET|PUT|POST|DELETE|OPTIONS",
         condition in "[ -~]{0,60}",
-        endpoint in prop::sample::select(vec!["", PREFIX, CLIENT]),
+        endpoint in prop::sample::select(vec!["", PREFIX, CLIENT, msc4108::ENDPOINT, msc4108::SESSIONS]),
     ) {
         let headers = [("if-match", &*condition), ("if-none-match", &*condition), ("content-type", &*condition)];
         let claimed = claim(&build(|_| ()), &method, &format!("{endpoint}{path}"), &headers).is_some();

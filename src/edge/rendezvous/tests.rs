@@ -25,7 +25,7 @@ impl Server {
     fn new() -> Self {
         let section =
             RendezvousSection { enabled: true, max_bytes: Size(10), max_entries: 2, ..RendezvousSection::default() };
-        let rendezvous = section.build(&mut Problems::default()).unwrap();
+        let rendezvous = section.build(Some("https://matrix.example.com"), &mut Problems::default()).unwrap();
         Self { rendezvous, store: Store::Memory(MemoryStore::default()), now: SystemTime::UNIX_EPOCH.into() }
     }
 
@@ -40,7 +40,7 @@ impl Server {
         match self.rendezvous.claims(&inbound).unwrap_or(Claim::Preflight) {
             Claim::Exchange(request) => serve(&self.store, request, body.as_bytes(), self.now, Uuid::new_v4).await,
             Claim::Reply(reply) => *reply,
-            Claim::Preflight => panic!("{method} {path} is not served"),
+            Claim::Preflight | Claim::Upstream => panic!("{method} {path} is not served"),
         }
     }
 
@@ -134,4 +134,37 @@ async fn the_lifetime_is_told_truly_and_not_extended() {
     assert_eq!(field(&written, "last-modified"), "Thu, 01 Jan 1970 00:00:30 GMT");
     server.now = server.now.after(Duration::from_secs(30));
     assert_eq!(server.ask("GET", &session, &[], "").await.status, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn a_session_url_leads_to_the_session() {
+    const CREATE: &str = "/_matrix/client/unstable/org.matrix.msc4108/rendezvous";
+    const TEXT: (&str, &str) = ("content-type", "text/plain");
+    let server = Server::new();
+    let created = server.ask("POST", CREATE, &[TEXT], "").await;
+    let Body::Full(body) = &created.body else { panic!("{created:?}") };
+    let body: serde_json::Value = serde_json::from_slice(body).unwrap();
+    let path = body["url"].as_str().unwrap().strip_prefix("https://matrix.example.com").unwrap();
+    let first = field(&created, "etag");
+    let written = server.ask("PUT", path, &[TEXT, ("if-match", &first)], "0123456789").await;
+    assert_eq!(written.status, StatusCode::ACCEPTED);
+    let stale = server.ask("PUT", path, &[TEXT, ("if-match", &first)], "0123456789").await;
+    assert_eq!((stale.status, field(&stale, "etag")), (StatusCode::PRECONDITION_FAILED, field(&written, "etag")));
+    let read = server.ask("GET", path, &[("if-none-match", &first)], "").await;
+    assert_eq!((read.status, &read.body), (StatusCode::OK, &Body::Full("0123456789".into())));
+    assert_eq!(server.ask("DELETE", path, &[], "").await.status, StatusCode::NO_CONTENT);
+    assert_eq!(server.ask("DELETE", path, &[], "").await.status, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn a_session_does_not_exist_for_another_protocol() {
+    let server = Server::new();
+    let (session, tag) = server.open("secret").await;
+    let id = session.strip_prefix(ENDPOINT).unwrap();
+    let elsewhere = format!("/_synapse/client/rendezvous{id}");
+    let headers = [("content-type", "text/plain"), ("if-match", tag.as_str())];
+    for method in ["GET", "HEAD", "PUT", "DELETE"] {
+        assert_eq!(server.ask(method, &elsewhere, &headers, "").await.status, StatusCode::NOT_FOUND, "{method}");
+    }
+    assert_eq!(server.ask("GET", &session, &[], "").await.status, StatusCode::OK);
 }
