@@ -5,6 +5,7 @@
 #![expect(clippy::disallowed_methods, reason = "this is the part of the house that reads clocks")]
 
 pub mod access_log;
+mod accounts;
 mod answer;
 pub mod bind;
 mod body;
@@ -21,6 +22,7 @@ pub mod metrics;
 mod pool;
 mod proxy;
 mod proxy_protocol;
+mod question;
 mod ready;
 mod record;
 pub mod rendezvous;

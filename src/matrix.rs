@@ -22,12 +22,18 @@ pub enum ErrCode {
     LimitExceeded,
     /// `M_MISSING_PARAM`
     MissingParam,
+    /// `M_MISSING_TOKEN`
+    MissingToken,
     /// `M_NOT_FOUND`
     NotFound,
+    /// A code that a proposal uses until it is accepted.
+    Proposed(&'static str),
     /// `M_TOO_LARGE`
     TooLarge,
     /// `M_UNKNOWN`
     Unknown,
+    /// `M_UNKNOWN_TOKEN`
+    UnknownToken,
     /// `M_UNRECOGNIZED`
     Unrecognized,
 }
@@ -42,9 +48,12 @@ impl ErrCode {
             Self::InvalidParam => "M_INVALID_PARAM",
             Self::LimitExceeded => "M_LIMIT_EXCEEDED",
             Self::MissingParam => "M_MISSING_PARAM",
+            Self::MissingToken => "M_MISSING_TOKEN",
             Self::NotFound => "M_NOT_FOUND",
+            Self::Proposed(code) => code,
             Self::TooLarge => "M_TOO_LARGE",
             Self::Unknown => "M_UNKNOWN",
+            Self::UnknownToken => "M_UNKNOWN_TOKEN",
             Self::Unrecognized => "M_UNRECOGNIZED",
         }
     }
@@ -89,6 +98,8 @@ causes! {
     MethodNotAllowed = "method_not_allowed",
     /// The path is not for this listener or this network.
     NetworkDenied = "network_denied",
+    /// There is no access token, or none that Synapse knows.
+    Unauthenticated = "unauthenticated",
     /// A browser navigated to a document that only scripts may fetch.
     NavigationDenied = "navigation_denied",
     /// The body is over the limit.

@@ -9,6 +9,7 @@ mod fields;
 mod identity;
 mod msc3886;
 mod msc4108;
+mod msc4388;
 mod refusal;
 mod request;
 mod section;
@@ -20,12 +21,13 @@ use http::Method;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use self::identity::{Revision, Revisions, SessionId};
+pub use self::identity::{Revision, Revisions, SessionId, TransactionId};
 use self::msc3886::Msc3886;
 use self::msc4108::Msc4108;
+use self::msc4388::Msc4388;
 pub use self::refusal::Refusal;
-pub use self::request::{Dialect, Done, Operation, Request};
-pub use self::section::{Msc3886Section, Msc4108Section, RendezvousSection};
+pub use self::request::{Command, Dialect, Done, Operation, Request};
+pub use self::section::{Msc3886Section, Msc4108Section, Msc4388Section, RendezvousSection};
 use crate::inbound::Inbound;
 use crate::matrix::MatrixError;
 use crate::quantity::Size;
@@ -39,6 +41,8 @@ pub enum Protocol {
     Msc3886,
     /// Entity tags and the URL of the session (MSC4108, revision of 2024).
     Msc4108,
+    /// Sequence tokens and JSON (MSC4388).
+    Msc4388,
 }
 
 impl Protocol {
@@ -48,6 +52,7 @@ impl Protocol {
         match self {
             Self::Msc3886 => "msc3886",
             Self::Msc4108 => "msc4108",
+            Self::Msc4388 => "msc4388",
         }
     }
 }
@@ -63,6 +68,17 @@ pub enum Served {
     Upstream,
     /// Nobody: the paths are answered with 404.
     Off,
+}
+
+/// Who may open sessions, where a protocol lets the server decide.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Access {
+    /// Everybody.
+    #[default]
+    Open,
+    /// Who has an access token that Synapse knows.
+    Authenticated,
 }
 
 /// The bounds of one protocol's sessions.
@@ -84,6 +100,7 @@ pub struct Rendezvous(Option<Protocols>);
 struct Protocols {
     msc3886: Msc3886,
     msc4108: Msc4108,
+    msc4388: Msc4388,
 }
 
 /// A request that belongs to the rendezvous endpoints, whatever comes of it. Unless Synapse serves the protocol, nothing
@@ -106,8 +123,9 @@ impl Rendezvous {
     /// Called for every request: it compares the path, and allocates nothing unless the request is ours.
     #[must_use]
     pub fn claims(&self, inbound: &Inbound) -> Option<Claim> {
-        let Protocols { msc3886, msc4108 } = self.0.as_ref()?;
-        msc3886.claims(inbound).or_else(|| msc4108.claims(inbound))
+        let Protocols { msc3886, msc4108, msc4388 } = self.0.as_ref()?;
+        let newer = || msc4108.claims(inbound).or_else(|| msc4388.claims(inbound));
+        msc3886.claims(inbound).or_else(newer)
     }
 
     /// The configured paths below which ids stand, for whoever writes paths down. Those of the protocols themselves
@@ -120,11 +138,15 @@ impl Rendezvous {
     /// What the sessions that are kept here can take in memory when every one of them is as large as it may be.
     #[must_use]
     pub fn worst_case_memory(&self) -> Size {
-        let Some(Protocols { msc3886, msc4108 }) = &self.0 else { return Size(0) };
-        let protocols = [(msc3886.served, &msc3886.limits), (msc4108.served, &msc4108.limits)];
-        let ours = protocols.into_iter().filter(|(served, _)| *served == Served::Gateway);
+        let Some(Protocols { msc3886, msc4108, msc4388 }) = &self.0 else { return Size(0) };
+        let protocols = [
+            (msc3886.served, &msc3886.limits, 0),
+            (msc4108.served, &msc4108.limits, 0),
+            (msc4388.served, &msc4388.limits, session::HISTORY_BYTES),
+        ];
+        let ours = protocols.into_iter().filter(|(served, ..)| *served == Served::Gateway);
         // They share the places: at worst all of them are taken by sessions of the largest kind.
-        ours.map(|(_, limits)| capacity::worst_case(limits)).max().unwrap_or(Size(0))
+        ours.map(|(_, limits, beside)| capacity::worst_case(limits, beside)).max().unwrap_or(Size(0))
     }
 }
 

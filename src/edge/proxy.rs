@@ -15,6 +15,7 @@ use pingora_core::{Error, ErrorSource, ErrorType, Result};
 use pingora_proxy::{FailToProxy, ProxyHttp, Session};
 use uuid::Uuid;
 
+use super::accounts::Accounts;
 use super::answer;
 use super::body;
 use super::challenge;
@@ -30,8 +31,8 @@ use crate::headers::is_stripped;
 use crate::inbound::{Inbound, Refusal};
 use crate::limits::Limits;
 use crate::matrix::{Cause, MatrixError};
-use crate::rendezvous::Refusal as RendezvousRefusal;
 use crate::rendezvous::session::Timestamp;
+use crate::rendezvous::{Refusal as RendezvousRefusal, Request};
 use crate::reply::{CorsKind, Reply};
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -54,13 +55,14 @@ const WEBSOCKET_LIFETIME: Duration = Duration::from_hours(24 * 7);
 pub(super) struct Proxy {
     state: Arc<State>,
     readiness: Readiness,
+    accounts: Accounts,
 }
 
 impl Proxy {
     /// A proxy that shares `state` with the rest of the process.
     #[must_use]
     pub(super) fn new(state: Arc<State>) -> Self {
-        Self { readiness: Readiness::default(), state }
+        Self { readiness: Readiness::default(), accounts: Accounts::default(), state }
     }
 
     /// Reads the request and decides.
@@ -96,24 +98,12 @@ impl Proxy {
             }
             Action::Reply(reply) => answer::send(session, ctx, reply).await,
             Action::Rendezvous(request) => {
-                let limit = request.body_limit();
-                if let Some(limit) = limit.filter(|&limit| inbound.content_length.is_some_and(|length| length > limit))
-                {
-                    let refusal = RendezvousRefusal::TooLarge(limit);
-                    return answer::send(session, ctx, request.answer(Err(refusal))).await;
+                let declared = inbound.content_length;
+                if let Some(reply) = self.exchange(session, ctx, &request, declared).await {
+                    return answer::send(session, ctx, reply).await;
                 }
-                let reply = match body::read(session, ctx, limit).await {
-                    Ok(body) => rendezvous::serve(&self.state.store, request, &body, now(), Uuid::new_v4).await,
-                    Err(failure) => match failure {
-                        Failure::Answer(error) => Reply::from(*error).cors(CorsKind::Rendezvous),
-                        Failure::Silent(cause) => {
-                            ctx.cause = Some(cause);
-                            session.set_keepalive(None);
-                            return Ok(true);
-                        }
-                    },
-                };
-                answer::send(session, ctx, reply).await
+                session.set_keepalive(None);
+                Ok(true)
             }
             Action::AcmeChallenge { webroot, token } => {
                 let reply = challenge::serve(webroot, token).await;
@@ -122,6 +112,42 @@ impl Proxy {
             Action::Ready => {
                 let reply = self.readiness.reply(running.pools.first()).await;
                 answer::send(session, ctx, reply).await
+            }
+        }
+    }
+}
+
+impl Proxy {
+    /// The answer to a rendezvous request; None if there is nobody to tell.
+    async fn exchange(
+        &self,
+        session: &mut Session,
+        ctx: &mut Context,
+        request: &Request,
+        declared: Option<u64>,
+    ) -> Option<Reply> {
+        let account = if request.needs_account() {
+            let headers = &session.req_header().headers;
+            self.accounts.check(headers, ctx.client?, ctx.running.pools.first()).await
+        } else {
+            Ok(())
+        };
+        // What would be refused is not read first.
+        let limit = request.body_limit().filter(|_| account.is_ok());
+        if let Some(limit) = limit.filter(|&limit| declared.is_some_and(|length| length > limit)) {
+            return Some(request.answer(Err(RendezvousRefusal::TooLarge(limit)), now()));
+        }
+        match body::read(session, ctx, limit).await {
+            Ok(body) => {
+                let now = now();
+                let outcome =
+                    rendezvous::carry_out(&self.state.store, request, account, &body, now, Uuid::new_v4).await;
+                Some(request.answer(outcome, now))
+            }
+            Err(Failure::Answer(error)) => Some(Reply::from(*error).cors(CorsKind::Rendezvous)),
+            Err(Failure::Silent(cause)) => {
+                ctx.cause = Some(cause);
+                None
             }
         }
     }

@@ -2,15 +2,14 @@
 
 use std::time::{Duration, Instant};
 
+use http::header::HOST;
 use http::{HeaderValue, StatusCode};
 use pingora::http::RequestHeader;
-use pingora_core::connectors::http::Connector;
-use pingora_core::upstreams::peer::HttpPeer;
-use pingora_core::{ErrorType, OkOrErr as _, Result};
 use tokio::sync::Mutex;
 
 use super::failure::{self, Failure};
 use super::pool::Pool;
+use super::question::ask;
 use crate::matrix::Cause;
 use crate::reply::{CorsKind, Reply};
 
@@ -51,24 +50,8 @@ impl Readiness {
     }
 }
 
+/// Asks Synapse's `/health` (`synapse/rest/health.py`).
 async fn answers(pool: &Pool) -> bool {
-    let attempts = 0..pool.len();
-    for peer in attempts.filter_map(|attempt| pool.probe(attempt, WITHIN)) {
-        if matches!(tokio::time::timeout(WITHIN, health(&peer)).await, Ok(Ok(StatusCode::OK))) {
-            return true;
-        }
-    }
-    false
-}
-
-/// The status of Synapse's `/health` (`synapse/rest/health.py`).
-async fn health(peer: &HttpPeer) -> Result<StatusCode> {
-    let connector = Connector::<()>::new(None);
-    let (mut session, _) = connector.get_http_session(peer).await?;
-    let mut request = RequestHeader::build("GET", b"/health", Some(1))?;
-    request.insert_header(http::header::HOST, "localhost")?;
-    session.write_request_header(Box::new(request)).await?;
-    session.finish_request_body().await?;
-    session.read_response_header().await?;
-    session.response_header().map(|response| response.status).or_err(ErrorType::ReadError, "no answer")
+    let Ok(mut request) = RequestHeader::build("GET", b"/health", Some(1)) else { return false };
+    request.insert_header(HOST, "localhost").is_ok() && ask(pool, &request, WITHIN).await == Some(StatusCode::OK)
 }

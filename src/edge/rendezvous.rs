@@ -3,58 +3,50 @@
 use uuid::Uuid;
 
 use crate::edge::store::Store;
-use crate::rendezvous::session::{Content, Session, Timestamp, Write};
-use crate::rendezvous::{Done, Operation, Refusal, Request, Revision, SessionId};
-use crate::reply::Reply;
+use crate::rendezvous::session::{Session, Timestamp, Write};
+use crate::rendezvous::{Command, Done, Operation, Refusal, Request, Revision, SessionId};
 
-/// Carries out a request and makes the answer.
+/// Carries out a request.
 ///
-/// `body` is what the client sent, read up to one byte past [`Request::body_limit`]; it is ignored where there is no
-/// limit. `draw` gives random UUIDs (version 4) that it never gives twice.
-pub async fn serve(
-    store: &Store,
-    request: Request,
-    body: &[u8],
-    now: Timestamp,
-    draw: impl Fn() -> Uuid + Send,
-) -> Reply {
-    let outcome = carry_out(store, &request, body, now, draw).await;
-    request.answer(outcome)
-}
-
-async fn carry_out(
+/// `account` is whether the client has an account, where [`Request::needs_account`]. `body` is what it sent, read up to
+/// one byte past [`Request::body_limit`]. `draw` gives random UUIDs (version 4) that it never gives twice.
+pub async fn carry_out(
     store: &Store,
     request: &Request,
+    account: Result<(), Refusal>,
     body: &[u8],
     now: Timestamp,
     draw: impl Fn() -> Uuid + Send,
 ) -> Result<Done, Refusal> {
-    let Request { limits, operation, .. } = request;
     let protocol = request.protocol();
-    if let Some(limit) = request.body_limit().filter(|&limit| body.len() as u64 > limit) {
-        return Err(Refusal::TooLarge(limit));
+    if let Err(refusal) = account {
+        return match (&request.operation, refusal) {
+            (Operation::Discover, Refusal::NoToken | Refusal::UnknownToken) => {
+                Ok(Done::Discovered { create_available: false })
+            }
+            (_, refusal) => Err(refusal),
+        };
     }
-    match operation {
-        Operation::Create { media_type } => {
+    match request.command(body)? {
+        Command::Discover => Ok(Done::Discovered { create_available: true }),
+        Command::Create(content) => {
             let id = SessionId::new(draw());
-            let content = Content::new(body, media_type.clone());
-            let session = Session::open(protocol, content, Revision::new(draw()), now, limits.ttl);
+            let session = Session::open(protocol, content, Revision::new(draw()), now, request.limits.ttl);
             let stamp = session.stamp();
-            store.create(id, session, limits.max_entries, now).await?;
+            store.create(id, session, request.limits.max_entries, now).await?;
             Ok(Done::Created(id, stamp))
         }
-        Operation::Read { id, known } => {
-            let session = store.read(*id, protocol, now).await?;
+        Command::Read { id, known } => {
+            let session = store.read(id, protocol, now).await?;
             let stamp = session.stamp();
             Ok(if known.include(stamp.revision) { Done::Unchanged(stamp) } else { Done::Found(session) })
         }
-        Operation::Write { id, expected, media_type } => {
-            let content = Content::new(body, media_type.clone());
-            let write = Write { protocol, expected: expected.clone(), content, revision: Revision::new(draw()) };
-            Ok(Done::Written(store.write(*id, write, now).await?))
+        Command::Write { id, expected, content, retry } => {
+            let write = Write { protocol, expected, content, revision: Revision::new(draw()), retry };
+            Ok(Done::Written(store.write(id, write, now).await?))
         }
-        Operation::Remove { id } => {
-            store.remove(*id, protocol, now).await?;
+        Command::Remove { id } => {
+            store.remove(id, protocol, now).await?;
             Ok(Done::Removed)
         }
     }

@@ -74,9 +74,9 @@ impl Occupancy {
     }
 }
 
-/// The memory of `max_entries` sessions of the largest size.
-pub(super) fn worst_case(limits: &Limits) -> Size {
+/// The memory of `max_entries` sessions of the largest size, with `beside` bytes beside their payload each.
+pub(super) fn worst_case(limits: &Limits, beside: u64) -> Size {
     let entries = u64::try_from(limits.max_entries).unwrap_or(u64::MAX);
-    let each = limits.max_bytes.saturating_add(limits.max_bytes / ROUNDING).saturating_add(OVERHEAD);
+    let each = limits.max_bytes.saturating_add(limits.max_bytes / ROUNDING).saturating_add(OVERHEAD + beside);
     Size(entries.saturating_mul(each))
 }

@@ -8,7 +8,8 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use mime::Mime;
 
 use super::session::{Stamp, Timestamp};
-use super::{Revision, Revisions};
+use super::{Refusal, Revision, Revisions};
+use crate::matrix::MatrixError;
 use crate::reply::Reply;
 
 /// Longer media types than this are taken for none: they would count as payload that no limit counts.
@@ -46,6 +47,12 @@ pub(super) fn navigates(headers: &HeaderMap) -> bool {
         || any("sec-fetch-mode", |mode| mode == b"navigate")
         || any("sec-fetch-user", |user| user == b"?1")
         || any("sec-fetch-site", |site| site == b"none")
+}
+
+/// A refusal that all protocols tell in the same way.
+pub(super) fn error(refusal: &Refusal) -> Reply {
+    let reply = Reply::from(MatrixError::from(refusal));
+    if let Refusal::Method(allowed) = refusal { reply.allow(allowed) } else { reply }
 }
 
 /// Adds the fields that describe a session's state.

@@ -17,6 +17,11 @@ pub struct SessionId(Uuid);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Revision(Uuid);
 
+/// What a client calls one of its writes, so that it can repeat it. Kept as a digest together with the session's id,
+/// since names may be long.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct TransactionId(Uuid);
+
 /// A condition on the present revision.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Revisions {
@@ -49,6 +54,30 @@ impl SessionId {
 impl fmt::Debug for SessionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("SessionId(redacted)")
+    }
+}
+
+impl TransactionId {
+    /// Reads a name: an opaque identifier of at most 255 characters (Matrix specification, appendices, "Opaque
+    /// Identifiers").
+    #[must_use]
+    pub fn parse(session: SessionId, name: &str) -> Option<Self> {
+        const MAX: usize = 255;
+        let is_known = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~');
+        let is_opaque = (1..=MAX).contains(&name.len()) && name.bytes().all(is_known);
+        is_opaque.then(|| Self(Uuid::new_v5(&session.0, name.as_bytes())))
+    }
+
+    /// The digest, for the store: 128 bits.
+    #[must_use]
+    pub const fn digest(self) -> [u8; 16] {
+        self.0.into_bytes()
+    }
+}
+
+impl fmt::Debug for TransactionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("TransactionId(redacted)")
     }
 }
 

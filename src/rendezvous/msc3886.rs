@@ -7,10 +7,9 @@
 use http::header::{CONTENT_TYPE, LOCATION};
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 
-use super::fields::{guarded, if_match, if_none_match, media_type, navigates, stamped, visible};
+use super::fields::{error, guarded, if_match, if_none_match, media_type, navigates, stamped, visible};
 use super::{Claim, Dialect, Done, Limits, Operation, Refusal, Request, Served, SessionId};
 use crate::inbound::Inbound;
-use crate::matrix::MatrixError;
 use crate::reply::{CorsKind, Reply};
 
 /// Where clients create sessions, after they have found `org.matrix.msc3886` in `/versions`.
@@ -132,27 +131,16 @@ pub(super) fn answer(outcome: Result<Done, Refusal>, max_bytes: u64) -> Reply {
         }
         Ok(Done::Unchanged(stamp)) => stamped(Reply::empty(StatusCode::NOT_MODIFIED), &stamp),
         Ok(Done::Written(stamp)) => stamped(typed(StatusCode::ACCEPTED), &stamp),
-        Ok(Done::Removed) => Reply::empty(StatusCode::NO_CONTENT),
+        // Nobody asks in this protocol whether a session could be opened.
+        Ok(Done::Removed | Done::Discovered { .. }) => Reply::empty(StatusCode::NO_CONTENT),
         Err(refusal) => refused(&refusal),
     };
     finish(reply, max_bytes)
 }
 
 fn refused(refusal: &Refusal) -> Reply {
-    let reply = Reply::from(MatrixError::from(refusal));
-    match refusal {
-        Refusal::Stale(stamp) => stamped(reply, stamp),
-        Refusal::Method(allowed) => reply.allow(allowed),
-        Refusal::TooLarge(_)
-        | Refusal::MissingHeader(_)
-        | Refusal::InvalidHeader(_)
-        | Refusal::MediaType
-        | Refusal::Navigation
-        | Refusal::Unrecognized
-        | Refusal::Absent
-        | Refusal::Full { .. }
-        | Refusal::Taken => reply,
-    }
+    let reply = error(refusal);
+    if let Refusal::Stale(stamp) = refusal { stamped(reply, stamp) } else { reply }
 }
 
 /// An answer without a body, but with a type: Cloudflare removes the entity tag from an answer that has none

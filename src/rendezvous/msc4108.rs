@@ -11,7 +11,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use mime::Mime;
 use serde_json::json;
 
-use super::fields::{guarded, if_match, if_none_match, navigates, stamped};
+use super::fields::{error, guarded, if_match, if_none_match, navigates, stamped};
 use super::{Claim, Dialect, Done, Limits, Operation, Refusal, Request, Served, SessionId};
 use crate::inbound::Inbound;
 use crate::matrix::{Cause, ErrCode, MatrixError};
@@ -127,28 +127,16 @@ pub(super) fn answer(outcome: Result<Done, Refusal>, sessions: &str) -> Reply {
         }
         Ok(Done::Unchanged(stamp)) => stamped(Reply::empty(StatusCode::NOT_MODIFIED), &stamp),
         Ok(Done::Written(stamp)) => stamped(Reply::empty(StatusCode::ACCEPTED).header(CONTENT_TYPE, TEXT), &stamp),
-        Ok(Done::Removed) => Reply::empty(StatusCode::NO_CONTENT),
+        // Nobody asks in this protocol whether a session could be opened.
+        Ok(Done::Removed | Done::Discovered { .. }) => Reply::empty(StatusCode::NO_CONTENT),
         Err(refusal) => refused(&refusal),
     };
     guarded(reply).cors(CorsKind::Rendezvous)
 }
 
 fn refused(refusal: &Refusal) -> Reply {
-    match refusal {
-        Refusal::Stale(stamp) => {
-            let (status, cause) = (StatusCode::PRECONDITION_FAILED, Cause::SessionConflict);
-            let error = MatrixError::new(status, ErrCode::Unknown, cause, "ETag does not match");
-            stamped(error.with("org.matrix.msc4108.errcode", "M_CONCURRENT_WRITE").into(), stamp)
-        }
-        Refusal::Method(allowed) => Reply::from(MatrixError::from(refusal)).allow(allowed),
-        Refusal::TooLarge(_)
-        | Refusal::MissingHeader(_)
-        | Refusal::InvalidHeader(_)
-        | Refusal::MediaType
-        | Refusal::Navigation
-        | Refusal::Unrecognized
-        | Refusal::Absent
-        | Refusal::Full { .. }
-        | Refusal::Taken => MatrixError::from(refusal).into(),
-    }
+    let Refusal::Stale(stamp) = refusal else { return error(refusal) };
+    let (status, cause) = (StatusCode::PRECONDITION_FAILED, Cause::SessionConflict);
+    let error = MatrixError::new(status, ErrCode::Unknown, cause, "ETag does not match");
+    stamped(error.with("org.matrix.msc4108.errcode", "M_CONCURRENT_WRITE").into(), stamp)
 }

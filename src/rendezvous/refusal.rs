@@ -25,6 +25,24 @@ pub enum Refusal {
     /// A payload that is no plain text, where there may be no other.
     #[error("Content-Type must be text/plain")]
     MediaType,
+    /// A body that is not the JSON object that it should be.
+    #[error("Invalid JSON in request body")]
+    Json,
+    /// A transaction id that is no opaque identifier.
+    #[error("The transaction id has characters that are not allowed, or too many")]
+    Transaction,
+    /// There is no access token, where it takes one to open a session.
+    #[error("Missing access token")]
+    NoToken,
+    /// An access token that Synapse does not know.
+    #[error("Token is not active")]
+    UnknownToken,
+    /// Synapse cannot be asked whether it knows the access token.
+    #[error("The homeserver is not available at the moment")]
+    Unverified {
+        /// When to try again.
+        retry_after: Duration,
+    },
     /// A path around the endpoints that is none of them.
     #[error("Unrecognized request")]
     Unrecognized,
@@ -54,9 +72,12 @@ impl From<&Refusal> for MatrixError {
             Refusal::Method(_) => (StatusCode::METHOD_NOT_ALLOWED, ErrCode::Unrecognized, Cause::MethodNotAllowed),
             Refusal::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, ErrCode::TooLarge, Cause::BodyTooLarge),
             Refusal::MissingHeader(_) => (StatusCode::BAD_REQUEST, ErrCode::MissingParam, Cause::SessionInvalid),
-            Refusal::InvalidHeader(_) | Refusal::MediaType => {
+            Refusal::InvalidHeader(_) | Refusal::MediaType | Refusal::Json | Refusal::Transaction => {
                 (StatusCode::BAD_REQUEST, ErrCode::InvalidParam, Cause::SessionInvalid)
             }
+            Refusal::NoToken => (StatusCode::UNAUTHORIZED, ErrCode::MissingToken, Cause::Unauthenticated),
+            Refusal::UnknownToken => (StatusCode::UNAUTHORIZED, ErrCode::UnknownToken, Cause::Unauthenticated),
+            Refusal::Unverified { .. } => (StatusCode::SERVICE_UNAVAILABLE, ErrCode::Unknown, Cause::UpstreamRefused),
             Refusal::Unrecognized => (StatusCode::NOT_FOUND, ErrCode::Unrecognized, Cause::UnknownPath),
             Refusal::Navigation => (StatusCode::FORBIDDEN, ErrCode::Forbidden, Cause::NavigationDenied),
             Refusal::Absent => (StatusCode::NOT_FOUND, ErrCode::NotFound, Cause::SessionNotFound),
@@ -66,12 +87,16 @@ impl From<&Refusal> for MatrixError {
         };
         let error = Self::new(status, errcode, cause, refusal.to_string());
         match refusal {
-            Refusal::Full { retry_after } => error.retry_after(*retry_after),
+            Refusal::Full { retry_after } | Refusal::Unverified { retry_after } => error.retry_after(*retry_after),
+            Refusal::UnknownToken => error.with("soft_logout", false),
             Refusal::Method(_)
             | Refusal::TooLarge(_)
             | Refusal::MissingHeader(_)
             | Refusal::InvalidHeader(_)
             | Refusal::MediaType
+            | Refusal::Json
+            | Refusal::Transaction
+            | Refusal::NoToken
             | Refusal::Unrecognized
             | Refusal::Navigation
             | Refusal::Absent

@@ -12,7 +12,8 @@ use serde::{Deserialize, Serialize};
 use self::prefix::check_prefix;
 use super::msc3886::{CLIENT_PATH, Mount, Msc3886};
 use super::msc4108::{self, Msc4108};
-use super::{Limits, Protocols, Rendezvous, Served};
+use super::msc4388::Msc4388;
+use super::{Access, Limits, Protocols, Rendezvous, Served};
 use crate::problem::Problems;
 use crate::quantity::{Size, Span};
 
@@ -60,6 +61,7 @@ pub struct RendezvousSection {
 
     pub msc3886: Msc3886Section,
     pub msc4108: Msc4108Section,
+    pub msc4388: Msc4388Section,
 }
 
 /// The protocol of 2022 (MSC3886), which Element Web and the classic Element apps spoke until 2024. Its other keys are
@@ -90,6 +92,27 @@ pub struct Msc4108Section {
     pub max_bytes: Size,
 }
 
+/// The protocol that is to follow (MSC4388), at its unstable and its stable path.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Msc4388Section {
+    /// Who serves it: `gateway`, which is the default; `upstream`, which passes the requests to Synapse's main process
+    /// and takes `msc4388_mode` there; `off`, which answers them with 404.
+    pub serve: Served,
+
+    /// How long a session lives, counted from its creation: more than zero, at most `1h`. The protocol asks for two
+    /// to five minutes.
+    pub ttl: Span,
+
+    /// The largest payload, counted as UTF-8: from 1 byte to `1MiB`. The default is what the protocol asks for.
+    pub max_bytes: Size,
+
+    /// Who may open sessions: `open`, which is everybody; `authenticated`, which is everybody with an access token that
+    /// Synapse knows. Synapse is asked for each token, and the answer kept for a minute. The default is `open`: the new
+    /// device has no token yet, and the other does not send its own so far. What limits abuse are the `limits` below.
+    pub create: Access,
+}
+
 impl Default for RendezvousSection {
     fn default() -> Self {
         Self {
@@ -101,6 +124,7 @@ impl Default for RendezvousSection {
             redirect_unstable: false,
             msc3886: Msc3886Section::default(),
             msc4108: Msc4108Section::default(),
+            msc4388: Msc4388Section::default(),
         }
     }
 }
@@ -108,6 +132,12 @@ impl Default for RendezvousSection {
 impl Default for Msc4108Section {
     fn default() -> Self {
         Self { serve: Served::Gateway, ttl: Span(Duration::from_mins(1)), max_bytes: Size(4096) }
+    }
+}
+
+impl Default for Msc4388Section {
+    fn default() -> Self {
+        Self { serve: Served::Gateway, ttl: Span(Duration::from_mins(2)), max_bytes: Size(4096), create: Access::Open }
     }
 }
 
@@ -119,12 +149,13 @@ impl RendezvousSection {
         let max_entries = self.check_entries(problems);
         let msc3886 = self.build_msc3886(max_entries, problems);
         let msc4108 = self.msc4108.build(max_entries, public_baseurl, problems);
+        let msc4388 = self.msc4388.build(max_entries, problems);
         if self.enabled && self.msc4108.serve == Served::Gateway && public_baseurl.is_none() {
             let message = "sessions of MSC4108 have absolute URLs, and the URL of the homeserver is not known";
             problems.error("rendezvous.msc4108.serve", message, "set public_baseurl, or write upstream or off");
             return None;
         }
-        let protocols = Protocols { msc3886: msc3886?, msc4108: msc4108? };
+        let protocols = Protocols { msc3886: msc3886?, msc4108: msc4108?, msc4388: msc4388? };
         Some(Rendezvous(self.enabled.then_some(protocols)))
     }
 
@@ -169,6 +200,13 @@ impl Msc4108Section {
         let base = base.unwrap_or_default().trim_end_matches('/');
         let sessions = format!("{base}{}/", msc4108::SESSIONS).into();
         Some(Msc4108 { served: self.serve, limits, sessions })
+    }
+}
+
+impl Msc4388Section {
+    fn build(&self, max_entries: Option<usize>, problems: &mut Problems) -> Option<Msc4388> {
+        let limits = check_limits("rendezvous.msc4388", self.ttl, self.max_bytes, max_entries, problems)?;
+        Some(Msc4388 { served: self.serve, limits, access: self.create })
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use http::HeaderValue;
 
-use super::{Protocol, Refusal, Revision, Revisions};
+use super::{Protocol, Refusal, Revision, Revisions, TransactionId};
 
 /// A point in time in whole milliseconds, not after the year 9999, which is as far as HTTP dates go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -36,7 +36,47 @@ pub struct Session {
     protocol: Protocol,
     stamp: Stamp,
     content: Content,
+    /// Boxed, because most sessions have none.
+    history: Option<Box<History>>,
 }
+
+/// What a session remembers of its writes, so that a repeated one is recognised.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct History {
+    /// The state before the present one.
+    previous: Option<Revision>,
+    /// The named writes, oldest first.
+    transactions: Vec<(TransactionId, Verdict)>,
+}
+
+/// What became of a write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    /// It led to this revision.
+    Accepted(Revision),
+    /// Somebody else had written.
+    Refused,
+}
+
+/// How a write is recognised that was carried out before, but whose answer its writer has not seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Retry {
+    /// Not at all: it is refused, as the revision that it expects is no longer the present one.
+    Unknown,
+    /// By expecting the revision before the present one and having the present payload. It then succeeds and changes
+    /// nothing.
+    SameContent,
+    /// By its name. What came of the first write with this name in this session is told again, whatever the present
+    /// revision is and whatever the content. The last [`MAX_TRANSACTIONS`] names are remembered.
+    SameTransaction(TransactionId),
+}
+
+/// How many named writes a session remembers. A sign-in takes about ten; a client would have to repeat a write after as
+/// many others to find it forgotten.
+pub const MAX_TRANSACTIONS: usize = 64;
+
+/// What a full history takes in memory, rounded up.
+pub(super) const HISTORY_BYTES: u64 = 2304;
 
 /// A conditional replacement of a session's content.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,6 +89,8 @@ pub struct Write {
     pub content: Content,
     /// The revision after the write; never used before.
     pub revision: Revision,
+    /// How it is recognised if it was carried out before.
+    pub retry: Retry,
 }
 
 impl Timestamp {
@@ -111,7 +153,7 @@ impl Session {
     /// Opens a session that ends `ttl` from now.
     #[must_use]
     pub fn open(protocol: Protocol, content: Content, revision: Revision, now: Timestamp, ttl: Duration) -> Self {
-        Self { protocol, stamp: Stamp { revision, modified: now, expires: now.after(ttl) }, content }
+        Self { protocol, stamp: Stamp { revision, modified: now, expires: now.after(ttl) }, content, history: None }
     }
 
     /// Its present state.
@@ -132,19 +174,52 @@ impl Session {
         self.protocol == protocol && now < self.stamp.expires
     }
 
-    /// Replaces the content and the revision, or neither.
+    /// Replaces the content and the revision, or neither. The stamp has the revision that this write led to, also where
+    /// it is a repetition and others have followed.
     ///
     /// The caller sees to it that nobody else writes between the comparison and the replacement.
     pub fn write(&mut self, write: Write, now: Timestamp) -> Result<Stamp, Refusal> {
         if !self.is_visible(write.protocol, now) {
             return Err(Refusal::Absent);
         }
+        let Retry::SameTransaction(name) = write.retry else { return self.replace(write, now) };
+        match self.recorded(name) {
+            Some(Verdict::Accepted(revision)) => return Ok(Stamp { revision, ..self.stamp }),
+            Some(Verdict::Refused) => return Err(Refusal::Stale(self.stamp)),
+            None => {}
+        }
+        let outcome = self.replace(write, now);
+        let history = self.history.get_or_insert_default();
+        if history.transactions.len() >= MAX_TRANSACTIONS {
+            history.transactions.remove(0);
+        }
+        let verdict = outcome.as_ref().map_or(Verdict::Refused, |stamp| Verdict::Accepted(stamp.revision));
+        history.transactions.push((name, verdict));
+        outcome
+    }
+
+    fn replace(&mut self, write: Write, now: Timestamp) -> Result<Stamp, Refusal> {
         if !write.expected.include(self.stamp.revision) {
-            return Err(Refusal::Stale(self.stamp));
+            let previous = self.history.as_ref().and_then(|history| history.previous);
+            let repeated = write.retry == Retry::SameContent
+                && previous.is_some_and(|previous| write.expected.include(previous))
+                && write.content == self.content;
+            return if repeated { Ok(self.stamp) } else { Err(Refusal::Stale(self.stamp)) };
+        }
+        match write.retry {
+            Retry::Unknown => {}
+            Retry::SameContent | Retry::SameTransaction(_) => {
+                self.history.get_or_insert_default().previous = Some(self.stamp.revision);
+            }
         }
         self.content = write.content;
         self.stamp.revision = write.revision;
         self.stamp.modified = now;
         Ok(self.stamp)
+    }
+
+    fn recorded(&self, name: TransactionId) -> Option<Verdict> {
+        let transactions = &self.history.as_ref()?.transactions;
+        transactions.iter().find(|(known, _)| *known == name).map(|(_, verdict)| *verdict)
     }
 }

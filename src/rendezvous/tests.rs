@@ -1,4 +1,5 @@
 mod msc4108;
+mod msc4388;
 
 use std::time::{Duration, SystemTime};
 
@@ -7,7 +8,7 @@ use http::{HeaderName, HeaderValue, Request as HttpRequest, StatusCode};
 use proptest::prelude::*;
 
 use super::capacity::Occupancy;
-use super::session::{Content, Session, Timestamp, Write};
+use super::session::{Content, Retry, Session, Timestamp, Write};
 use super::*;
 use crate::inbound::fixture::{BOUNDS, arrival};
 use crate::problem::Problems;
@@ -132,7 +133,7 @@ fn other_paths_are_not_ours() {
         assert_eq!(claim(&rendezvous, "GET", path, &[]), None, "{path}");
     }
     let disabled = build(|section| section.enabled = false);
-    for path in [PREFIX, CLIENT, msc4108::ENDPOINT] {
+    for path in [PREFIX, CLIENT, msc4108::ENDPOINT, msc4388::UNSTABLE, msc4388::STABLE] {
         assert_eq!(claim(&disabled, "POST", path, &[]), None);
     }
     assert_eq!(disabled.worst_case_memory(), Size(0));
@@ -271,7 +272,7 @@ fn the_client_path_redirects_creation_alone_and_only_on_demand() {
 
 fn answer(outcome: Result<Done, Refusal>) -> Reply {
     let limits = Limits { ttl: Duration::from_mins(1), max_bytes: 4096, max_entries: 2 };
-    Request { dialect: Dialect::Msc3886, limits, operation: Operation::Remove { id: id() } }.answer(outcome)
+    Request { dialect: Dialect::Msc3886, limits, operation: Operation::Remove { id: id() } }.answer(outcome, at(1000))
 }
 
 #[test]
@@ -323,6 +324,7 @@ fn the_stamp_is_written_as_a_strong_tag_and_two_dates() {
         expected: Revisions::Any,
         content: session.content().clone(),
         revision: revision(0xab),
+        retry: Retry::Unknown,
     };
     let written = answer(session.write(write, at(1030)).map(Done::Written));
     assert_eq!(field(&written, ETAG), Some("\"000000000000000000000000000000ab\""));
@@ -365,7 +367,7 @@ fn problems(change: impl FnOnce(&mut RendezvousSection)) -> Vec<String> {
 #[test]
 fn the_defaults_are_those_of_the_module_and_have_no_problem() {
     assert_eq!(problems(|_| ()), [""; 0]);
-    assert_eq!(build(|_| ()).worst_case_memory(), Size(10_000 * (4096 + 128 + 640)));
+    assert_eq!(build(|_| ()).worst_case_memory(), Size(10_000 * (4096 + 128 + 640 + 2304)));
 }
 
 #[test]
@@ -387,6 +389,8 @@ fn each_value_out_of_bounds_is_reported_at_its_key() {
     };
     check(|section| section.msc4108.ttl = Span(Duration::ZERO), "error: rendezvous.msc4108.ttl: 0s is not");
     check(|section| section.msc4108.max_bytes = Size(0), "error: rendezvous.msc4108.max_bytes: 0 is not");
+    check(|section| section.msc4388.ttl = Span(Duration::ZERO), "error: rendezvous.msc4388.ttl: 0s is not");
+    check(|section| section.msc4388.max_bytes = Size(0), "error: rendezvous.msc4388.max_bytes: 0 is not");
     check(redirect_to_itself, "error: rendezvous.redirect_unstable: ");
     let several = |section: &mut RendezvousSection| {
         section.prefix = String::new();
@@ -399,9 +403,10 @@ fn each_value_out_of_bounds_is_reported_at_its_key() {
 #[test]
 fn a_protocol_is_served_by_whom_the_operator_says() {
     type Set = fn(&mut RendezvousSection, Served);
-    let protocols: [(Set, &[&str]); 2] = [
+    let protocols: [(Set, &[&str]); 3] = [
         (|section, served| section.msc3886.serve = served, &[PREFIX, CLIENT]),
         (|section, served| section.msc4108.serve = served, &[msc4108::ENDPOINT, msc4108::SESSIONS]),
+        (|section, served| section.msc4388.serve = served, &[msc4388::UNSTABLE, msc4388::STABLE]),
     ];
     for (set, paths) in protocols {
         for path in paths.iter().flat_map(|path| [(*path).to_owned(), format!("{path}/{ID}"), format!("{path}/x")]) {
@@ -422,6 +427,7 @@ fn a_protocol_is_served_by_whom_the_operator_says() {
 fn only_what_is_kept_here_takes_memory() {
     let set = |msc3886, msc4108| {
         build(|section| {
+            section.msc4388.serve = Served::Off;
             section.msc3886.serve = msc3886;
             section.msc4108.serve = msc4108;
             section.msc4108.max_bytes = Size(1 << 20);
@@ -470,6 +476,8 @@ fn a_prefix_is_a_plain_path_of_its_own() {
         "/_matrix/client/unstable/org.matrix.msc4108",
         "/_synapse/client/rendezvous",
         "/_synapse/client/rendezvous/older",
+        "/_matrix/client/v1/rendezvous",
+        "/_matrix/client/unstable/io.element.msc4388/rendezvous/a/b",
         &format!("/{}", "x".repeat(200)),
     ] {
         let found = problems(|section| prefix.clone_into(&mut section.prefix));
@@ -493,7 +501,7 @@ proptest! {
         path in "/[!-\"$-~é]{0,80}",
         method in "GET|PUT|POST|DELETE|OPTIONS",
         condition in "[ -~]{0,60}",
-        endpoint in prop::sample::select(vec!["", PREFIX, CLIENT, msc4108::ENDPOINT, msc4108::SESSIONS]),
+        endpoint in prop::sample::select(vec!["", PREFIX, CLIENT, msc4108::ENDPOINT, msc4108::SESSIONS, msc4388::STABLE]),
     ) {
         let headers = [("if-match", &*condition), ("if-none-match", &*condition), ("content-type", &*condition)];
         let claimed = claim(&build(|_| ()), &method, &format!("{endpoint}{path}"), &headers).is_some();

@@ -3,6 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use http::{Request as HttpRequest, StatusCode};
+use serde_json::{Value, json};
 
 use super::*;
 use crate::edge::store::MemoryStore;
@@ -11,7 +12,7 @@ use crate::inbound::fixture::{BOUNDS, arrival};
 use crate::problem::Problems;
 use crate::quantity::Size;
 use crate::rendezvous::{Claim, Rendezvous, RendezvousSection};
-use crate::reply::Body;
+use crate::reply::{Body, Reply};
 
 const ENDPOINT: &str = "/_matrix/client/unstable/org.matrix.msc3886/rendezvous";
 
@@ -19,14 +20,23 @@ struct Server {
     rendezvous: Rendezvous,
     store: Store,
     now: Timestamp,
+    account: Result<(), Refusal>,
 }
 
 impl Server {
     fn new() -> Self {
-        let section =
-            RendezvousSection { enabled: true, max_bytes: Size(10), max_entries: 2, ..RendezvousSection::default() };
+        Self::with(RendezvousSection::default())
+    }
+
+    fn with(section: RendezvousSection) -> Self {
+        let section = RendezvousSection { enabled: true, max_bytes: Size(10), max_entries: 2, ..section };
         let rendezvous = section.build(Some("https://matrix.example.com"), &mut Problems::default()).unwrap();
-        Self { rendezvous, store: Store::Memory(MemoryStore::default()), now: SystemTime::UNIX_EPOCH.into() }
+        Self {
+            rendezvous,
+            store: Store::Memory(MemoryStore::default()),
+            now: SystemTime::UNIX_EPOCH.into(),
+            account: Ok(()),
+        }
     }
 
     async fn ask(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Reply {
@@ -38,7 +48,12 @@ impl Server {
         let arrival = arrival();
         let inbound = Inbound::read(&parts, path.as_bytes(), &arrival, &BOUNDS).unwrap();
         match self.rendezvous.claims(&inbound).unwrap_or(Claim::Preflight) {
-            Claim::Exchange(request) => serve(&self.store, request, body.as_bytes(), self.now, Uuid::new_v4).await,
+            Claim::Exchange(request) => {
+                let body = body.as_bytes();
+                let outcome =
+                    carry_out(&self.store, &request, self.account.clone(), body, self.now, Uuid::new_v4).await;
+                request.answer(outcome, self.now)
+            }
             Claim::Reply(reply) => *reply,
             Claim::Preflight | Claim::Upstream => panic!("{method} {path} is not served"),
         }
@@ -143,7 +158,7 @@ async fn a_session_url_leads_to_the_session() {
     let server = Server::new();
     let created = server.ask("POST", CREATE, &[TEXT], "").await;
     let Body::Full(body) = &created.body else { panic!("{created:?}") };
-    let body: serde_json::Value = serde_json::from_slice(body).unwrap();
+    let body: Value = serde_json::from_slice(body).unwrap();
     let path = body["url"].as_str().unwrap().strip_prefix("https://matrix.example.com").unwrap();
     let first = field(&created, "etag");
     let written = server.ask("PUT", path, &[TEXT, ("if-match", &first)], "0123456789").await;
@@ -167,4 +182,63 @@ async fn a_session_does_not_exist_for_another_protocol() {
         assert_eq!(server.ask(method, &elsewhere, &headers, "").await.status, StatusCode::NOT_FOUND, "{method}");
     }
     assert_eq!(server.ask("GET", &session, &[], "").await.status, StatusCode::OK);
+}
+
+const STABLE: &str = "/_matrix/client/v1/rendezvous";
+
+impl Server {
+    async fn json(&self, method: &str, path: &str, body: Value) -> (u16, Value) {
+        let reply = self.ask(method, path, &[], &body.to_string()).await;
+        let told = match &reply.body {
+            Body::Full(body) => serde_json::from_slice(body).unwrap(),
+            Body::Error(error) => serde_json::from_str(&error.body("")).unwrap(),
+            Body::Empty => Value::Null,
+        };
+        (reply.status.as_u16(), told)
+    }
+}
+
+#[tokio::test]
+async fn two_devices_talk_by_tokens() {
+    let server = Server::new();
+    let (status, created) = server.json("POST", STABLE, json!({"data": "ping"})).await;
+    assert_eq!((status, &created["expires_in_ms"]), (200, &json!(120_000)));
+    let first = created["sequence_token"].clone();
+    let session = format!("{STABLE}/{}", created["id"].as_str().unwrap());
+
+    let (_, read) = server.json("GET", &session, Value::Null).await;
+    assert_eq!(read, json!({"data": "ping", "sequence_token": first, "expires_in_ms": 120_000}));
+
+    let pong = json!({"sequence_token": first, "data": "pong"});
+    let (status, written) = server.json("PUT", &session, pong.clone()).await;
+    assert_eq!(status, 200);
+    assert_ne!(written["sequence_token"], first);
+    assert_eq!(server.json("PUT", &session, pong).await, (200, written.clone()), "repeated");
+    let (status, stale) = server.json("PUT", &session, json!({"sequence_token": first, "data": "late"})).await;
+    assert_eq!((status, &stale["errcode"]), (409, &json!("M_CONCURRENT_WRITE")));
+
+    let next = json!({"sequence_token": written["sequence_token"], "data": "next"});
+    let (_, named) = server.json("PUT", &format!("{session}/m1"), next).await;
+    let again = server.json("PUT", &format!("{session}/m1"), json!({"sequence_token": "", "data": ""})).await;
+    assert_eq!(again, (200, named));
+
+    assert_eq!(server.json("DELETE", &session, Value::Null).await, (200, json!({})));
+    assert_eq!(server.json("DELETE", &session, Value::Null).await.0, 404);
+}
+
+#[tokio::test]
+async fn who_has_no_account_learns_it_before_and_cannot_open_a_session() {
+    let mut server = Server::new();
+    let check = async |server: &Server, discovered: bool, created: u16| {
+        let told = json!({ "create_available": discovered });
+        assert_eq!(server.json("GET", STABLE, Value::Null).await, (200, told));
+        assert_eq!(server.json("POST", STABLE, json!({"data": ""})).await.0, created);
+    };
+    check(&server, true, 200).await;
+    for refusal in [Refusal::NoToken, Refusal::UnknownToken] {
+        server.account = Err(refusal);
+        check(&server, false, 401).await;
+    }
+    server.account = Err(Refusal::Unverified { retry_after: Duration::from_secs(1) });
+    assert_eq!(server.json("GET", STABLE, Value::Null).await.0, 503, "unknown is not no");
 }

@@ -8,8 +8,8 @@ use tokio::sync::Barrier;
 use uuid::Uuid;
 
 use super::*;
-use crate::rendezvous::session::Content;
-use crate::rendezvous::{Revision, Revisions};
+use crate::rendezvous::session::{Content, MAX_TRANSACTIONS, Retry};
+use crate::rendezvous::{Revision, Revisions, TransactionId};
 
 macro_rules! contract {
     ($store:ident: $make:expr => $($law:ident)*) => {
@@ -37,6 +37,10 @@ contract!(memory: crate::edge::store::Store::Memory(crate::edge::store::MemorySt
     a_flood_from_all_sides_stays_within_the_bounds
     a_sweep_takes_out_what_has_expired_and_nothing_else
     a_smaller_bound_lets_the_present_sessions_live
+    a_repeated_write_is_recognised_by_its_content
+    a_repeated_write_is_recognised_by_its_name
+    of_writers_with_one_name_all_are_told_the_same
+    a_session_forgets_the_oldest_names_first
 );
 
 const PROTOCOL: Protocol = Protocol::Msc3886;
@@ -64,7 +68,8 @@ fn session(payload: &str, seconds: u64) -> Session {
 }
 
 fn write(expected: Revisions, payload: &str, next: u128) -> Write {
-    Write { protocol: PROTOCOL, expected, content: content(payload), revision: revision(next) }
+    let retry = Retry::Unknown;
+    Write { protocol: PROTOCOL, expected, content: content(payload), revision: revision(next), retry }
 }
 
 fn only(number: u128) -> Revisions {
@@ -230,4 +235,74 @@ async fn a_smaller_bound_lets_the_present_sessions_live(store: Store) {
     for number in 0..5 {
         assert!(store.read(id(number), PROTOCOL, at(1)).await.is_ok());
     }
+}
+
+async fn a_repeated_write_is_recognised_by_its_content(store: Store) {
+    let again =
+        |expected, payload: &str, next| Write { retry: Retry::SameContent, ..write(only(expected), payload, next) };
+    store.create(id(1), session("a", 0), 10, at(0)).await.unwrap();
+    let first = store.write(id(1), again(0, "b", 1), at(1)).await.unwrap();
+    assert_eq!(store.write(id(1), again(0, "b", 2), at(2)).await, Ok(first), "nothing advances");
+    assert_eq!(store.write(id(1), again(0, "c", 2), at(2)).await, Err(Refusal::Stale(first)), "other content");
+    assert_eq!(store.write(id(1), again(7, "b", 2), at(2)).await, Err(Refusal::Stale(first)), "another revision");
+    let second = store.write(id(1), again(1, "b", 3), at(3)).await.unwrap();
+    assert_eq!(second.revision, revision(3), "the same content is written again");
+    assert_eq!(store.write(id(1), again(0, "b", 4), at(4)).await, Err(Refusal::Stale(second)), "too long ago");
+    let unknown = write(only(1), "b", 4);
+    assert_eq!(store.write(id(1), unknown, at(4)).await, Err(Refusal::Stale(second)), "nobody asked for it");
+}
+
+fn named(name: &str, expected: u128, payload: &str, next: u128) -> Write {
+    let retry = Retry::SameTransaction(TransactionId::parse(id(1), name).unwrap());
+    Write { retry, ..write(only(expected), payload, next) }
+}
+
+async fn a_repeated_write_is_recognised_by_its_name(store: Store) {
+    store.create(id(1), session("a", 0), 10, at(0)).await.unwrap();
+    let first = store.write(id(1), named("m1", 0, "b", 1), at(1)).await.unwrap();
+    assert_eq!(store.write(id(1), named("m1", 0, "b", 2), at(2)).await, Ok(first));
+    assert_eq!(store.write(id(1), named("m1", 5, "x", 2), at(2)).await, Ok(first), "whatever else it says");
+    let refused = store.write(id(1), named("m2", 0, "c", 3), at(3)).await;
+    assert_eq!(refused, Err(Refusal::Stale(first)));
+    let second = store.write(id(1), named("m3", 1, "d", 4), at(4)).await.unwrap();
+    let refused = store.write(id(1), named("m2", 4, "c", 5), at(5)).await;
+    assert_eq!(refused, Err(Refusal::Stale(second)), "a refusal is told again as well");
+    let told_again = store.write(id(1), named("m1", 0, "b", 6), at(6)).await.unwrap();
+    assert_eq!(told_again.revision, first.revision, "and so is the first answer");
+    let now = store.read(id(1), PROTOCOL, at(6)).await.unwrap();
+    assert_eq!((now.stamp(), now.content()), (second, &content("d")));
+    assert_eq!(store.write(id(1), named("m1", 0, "b", 7), at(60)).await, Err(Refusal::Absent), "not beyond the end");
+}
+
+async fn of_writers_with_one_name_all_are_told_the_same(store: Store) {
+    const WRITERS: u128 = 16;
+    let store = Arc::new(store);
+    store.create(id(1), session("", 0), 10, at(0)).await.unwrap();
+    let start = Arc::new(Barrier::new(WRITERS as usize));
+    let writers: Vec<_> = (1..=WRITERS)
+        .map(|next| {
+            let (store, start) = (Arc::clone(&store), Arc::clone(&start));
+            tokio::spawn(async move {
+                start.wait().await;
+                store.write(id(1), named("m", 0, "x", next), at(1)).await.unwrap().revision
+            })
+        })
+        .collect();
+    let mut told = Vec::new();
+    for writer in writers {
+        told.push(writer.await.unwrap());
+    }
+    let now = store.read(id(1), PROTOCOL, at(1)).await.unwrap();
+    assert_eq!(told, vec![now.stamp().revision; WRITERS as usize]);
+}
+
+async fn a_session_forgets_the_oldest_names_first(store: Store) {
+    store.create(id(1), session("", 0), 10, at(0)).await.unwrap();
+    for number in 0..=MAX_TRANSACTIONS as u128 {
+        store.write(id(1), named(&format!("m{number}"), number, "x", number + 1), at(1)).await.unwrap();
+    }
+    let repeated = store.write(id(1), named("m1", 9999, "x", 9999), at(2)).await.unwrap();
+    assert_eq!(repeated.revision, revision(2), "still known");
+    let forgotten = store.write(id(1), named("m0", 0, "x", 9999), at(2)).await;
+    assert!(matches!(forgotten, Err(Refusal::Stale(_))), "{forgotten:?}");
 }

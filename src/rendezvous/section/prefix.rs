@@ -1,6 +1,6 @@
 //! The operator's own path.
 
-use super::super::msc4108;
+use super::super::{msc4108, msc4388};
 use crate::problem::Problems;
 
 /// The prefix without a trailing slash.
@@ -19,7 +19,7 @@ pub(super) fn check_prefix<'a>(written: &'a str, problems: &mut Problems) -> Opt
         "/.well-known/matrix",
     ];
     /// Nor may it be a path of another protocol, or below one, where that protocol's ids stand.
-    const PROTOCOLS: [&str; 2] = [msc4108::ENDPOINT, msc4108::SESSIONS];
+    const PROTOCOLS: [&str; 4] = [msc4108::ENDPOINT, msc4108::SESSIONS, msc4388::UNSTABLE, msc4388::STABLE];
     let Some(segments) = written.strip_prefix('/') else {
         problems.error(PATH, format!("`{written}` does not start with a slash"), REMEDY);
         return None;

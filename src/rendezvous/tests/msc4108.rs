@@ -50,7 +50,7 @@ fn a_session_url_is_where_clients_reach_the_homeserver() {
         let rendezvous = section.build(Some(base), &mut Problems::default()).unwrap();
         let claimed = claim(&rendezvous, "POST", ENDPOINT, &[TEXT]);
         let Some(Claim::Exchange(request)) = claimed else { panic!("{claimed:?}") };
-        let reply = request.answer(Ok(Done::Created(id(), super::session(b"").stamp())));
+        let reply = request.answer(Ok(Done::Created(id(), super::session(b"").stamp())), at(1000));
         let Body::Full(body) = reply.body else { panic!("{reply:?}") };
         serde_json::from_slice::<serde_json::Value>(&body).unwrap()
     };
@@ -157,7 +157,7 @@ fn preflights_are_claimed_for_every_path_that_is_ours() {
 fn answer(outcome: Result<Done, Refusal>) -> Reply {
     let limits = Limits { ttl: Duration::from_mins(1), max_bytes: 4096, max_entries: 2 };
     let dialect = Dialect::Msc4108 { sessions: "https://a/".into() };
-    Request { dialect, limits, operation: Operation::Remove { id: id() } }.answer(outcome)
+    Request { dialect, limits, operation: Operation::Remove { id: id() } }.answer(outcome, at(1000))
 }
 
 /// matrix-rust-sdk reads the three fields off every answer below 400 to GET, 304 included, and gives up without one.
