@@ -189,6 +189,8 @@ fn explain(config: &Config, asked: &Asked, arrival: &Arrival) -> Map<String, Val
         Action::Rendezvous(request) => {
             told.insert("action".to_owned(), json!("answered from the rendezvous store"));
             told.insert("protocol".to_owned(), json!(request.protocol().as_str()));
+            told.insert("operation".to_owned(), json!(request.operation.as_str()));
+            told.insert("needs_account".to_owned(), json!(request.needs_account()));
             told.insert("body_limit".to_owned(), json!(request.body_limit()));
         }
         Action::AcmeChallenge { webroot, token } => {

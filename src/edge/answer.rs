@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, EXPECT, STRICT_TRANSPORT_SECURITY};
+use http::header::{CONTENT_LENGTH, EXPECT, RETRY_AFTER, STRICT_TRANSPORT_SECURITY};
 use http::{Method, StatusCode};
 use pingora::http::ResponseHeader;
 use pingora_core::Result;
@@ -60,8 +60,9 @@ fn compose(session: &Session, ctx: &mut Context, reply: Reply) -> Result<(Respon
             // Only the status and Retry-After can have changed, and a reply sets both from its error.
             let told = Reply::from(told);
             status = told.status;
-            let kept = headers.into_iter().filter(|(name, _)| !told.headers.iter().any(|(other, _)| other == name));
-            (kept.chain(told.headers.clone()).collect(), body)
+            let kept = headers.into_iter().filter(|(name, _)| name != RETRY_AFTER);
+            let new = told.headers.into_iter().filter(|(name, _)| name == RETRY_AFTER);
+            (kept.chain(new).collect(), body)
         }
     };
     ctx.cause = cause.or(ctx.cause);

@@ -116,6 +116,20 @@ pub enum Done {
     Removed,
 }
 
+impl Operation {
+    /// The name that `explain` prints.
+    #[must_use]
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Discover => "discover",
+            Self::Create { .. } | Self::CreateFromJson => "create",
+            Self::Read { .. } => "read",
+            Self::Write { .. } | Self::WriteFromJson { .. } => "write",
+            Self::Remove { .. } => "remove",
+        }
+    }
+}
+
 impl Request {
     /// How many bytes of the body to read, or None where the body has no meaning. A longer body is answered with
     /// [`Refusal::TooLarge`], which [`Request::answer`] makes.

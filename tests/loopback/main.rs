@@ -24,6 +24,8 @@ mod listeners;
 mod observing;
 mod reload;
 mod rendezvous;
+mod rendezvous_msc4108;
+mod rendezvous_msc4388;
 mod retry;
 mod support;
 mod tls;

@@ -1,5 +1,6 @@
 //! What all tests stand on.
 
+pub(crate) mod asked;
 pub(crate) mod certificates;
 pub(crate) mod client;
 pub(crate) mod command;
