@@ -31,6 +31,7 @@ mod signals;
 mod state;
 pub mod store;
 mod stream;
+pub mod throttle;
 pub mod tls;
 pub mod watch;
 

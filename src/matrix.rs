@@ -116,6 +116,8 @@ causes! {
     ClientGone = "client_gone",
     /// The client stopped reading the answer.
     WriteTimeout = "write_timeout",
+    /// The client asks for more, or more often, than one may.
+    RateLimited = "rate_limited",
     /// A bound of the gateway is reached; the client may try again.
     Overloaded = "overloaded",
     /// The rendezvous session does not exist, has expired or was deleted.

@@ -4,6 +4,7 @@
 //! sessions by whoever has a clock, randomness and the store; the outcome comes back here to become an answer. This
 //! room knows neither stores nor bodies in flight, and each protocol's own words stand in that protocol's file.
 
+mod allowance;
 pub mod capacity;
 mod fields;
 mod identity;
@@ -21,13 +22,14 @@ use http::Method;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use self::allowance::{Allowance, Network, Room};
 pub use self::identity::{Revision, Revisions, SessionId, TransactionId};
 use self::msc3886::Msc3886;
 use self::msc4108::Msc4108;
 use self::msc4388::Msc4388;
 pub use self::refusal::Refusal;
 pub use self::request::{Command, Dialect, Done, Operation, Request};
-pub use self::section::{Msc3886Section, Msc4108Section, Msc4388Section, RendezvousSection};
+pub use self::section::{Msc3886Section, Msc4108Section, Msc4388Section, QuotaSection, RendezvousSection};
 use crate::inbound::Inbound;
 use crate::matrix::MatrixError;
 use crate::quantity::Size;
@@ -88,13 +90,16 @@ pub struct Limits {
     pub ttl: Duration,
     /// The largest payload, in bytes, inclusive.
     pub max_bytes: u64,
-    /// How many sessions there may be, of all protocols together.
-    pub max_entries: usize,
+    /// How many sessions there may be.
+    pub room: Room,
 }
 
 /// The rendezvous protocols as configured; nothing where they are switched off as a whole.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Rendezvous(Option<Protocols>);
+pub struct Rendezvous {
+    protocols: Option<Protocols>,
+    allowance: Allowance,
+}
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Protocols {
@@ -123,22 +128,28 @@ impl Rendezvous {
     /// Called for every request: it compares the path, and allocates nothing unless the request is ours.
     #[must_use]
     pub fn claims(&self, inbound: &Inbound) -> Option<Claim> {
-        let Protocols { msc3886, msc4108, msc4388 } = self.0.as_ref()?;
+        let Protocols { msc3886, msc4108, msc4388 } = self.protocols.as_ref()?;
         let newer = || msc4108.claims(inbound).or_else(|| msc4388.claims(inbound));
         msc3886.claims(inbound).or_else(newer)
+    }
+
+    /// What one client and one session may take.
+    #[must_use]
+    pub const fn allowance(&self) -> &Allowance {
+        &self.allowance
     }
 
     /// The configured paths below which ids stand, for whoever writes paths down. Those of the protocols themselves
     /// are the same everywhere and not listed.
     #[must_use]
     pub fn secret_paths(&self) -> &[String] {
-        self.0.as_ref().map_or(&[], |protocols| &protocols.msc3886.secret_paths)
+        self.protocols.as_ref().map_or(&[], |protocols| &protocols.msc3886.secret_paths)
     }
 
     /// What the sessions that are kept here can take in memory when every one of them is as large as it may be.
     #[must_use]
     pub fn worst_case_memory(&self) -> Size {
-        let Some(Protocols { msc3886, msc4108, msc4388 }) = &self.0 else { return Size(0) };
+        let Some(Protocols { msc3886, msc4108, msc4388 }) = &self.protocols else { return Size(0) };
         let protocols = [
             (msc3886.served, &msc3886.limits, 0),
             (msc4108.served, &msc4108.limits, 0),
@@ -146,7 +157,8 @@ impl Rendezvous {
         ];
         let ours = protocols.into_iter().filter(|(served, ..)| *served == Served::Gateway);
         // They share the places: at worst all of them are taken by sessions of the largest kind.
-        ours.map(|(_, limits, beside)| capacity::worst_case(limits, beside)).max().unwrap_or(Size(0))
+        let sessions = ours.map(|(_, limits, beside)| capacity::worst_case(limits, beside)).max();
+        sessions.map_or(Size(0), |sessions| Size(sessions.saturating_add(self.allowance.worst_case())))
     }
 }
 

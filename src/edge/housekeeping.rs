@@ -52,6 +52,7 @@ impl BackgroundService for Housekeeping {
             tokio::select! {
                 _ = sweep.tick() => {
                     self.state.store.sweep(Timestamp::from(SystemTime::now()));
+                    self.state.running().throttle.sweep();
                     self.report_certificates();
                 }
                 _ = resolve.tick() => {

@@ -23,7 +23,7 @@ use super::context::Context;
 use super::failure::{self, Failure};
 use super::ready::Readiness;
 use super::record::{self, Head};
-use super::rendezvous;
+use super::rendezvous::Desk;
 use super::state::State;
 use super::stream;
 use crate::decide::{Action, Decision};
@@ -126,22 +126,22 @@ impl Proxy {
         request: &Request,
         declared: Option<u64>,
     ) -> Option<Reply> {
-        let account = if request.needs_account() {
-            let headers = &session.req_header().headers;
-            self.accounts.check(headers, ctx.client?, ctx.running.pools.first()).await
-        } else {
-            Ok(())
-        };
+        let (client, running) = (ctx.client?, Arc::clone(&ctx.running));
+        let desk = Desk { store: &self.state.store, throttle: &running.throttle };
+        let network = running.gateway.rendezvous.allowance().network(client.address);
+        let mut admitted = desk.admit(request, network);
+        if admitted.is_ok() && request.needs_account() {
+            admitted = self.accounts.check(&session.req_header().headers, client, running.pools.first()).await;
+        }
         // What would be refused is not read first.
-        let limit = request.body_limit().filter(|_| account.is_ok());
+        let limit = request.body_limit().filter(|_| admitted.is_ok());
         if let Some(limit) = limit.filter(|&limit| declared.is_some_and(|length| length > limit)) {
             return Some(request.answer(Err(RendezvousRefusal::TooLarge(limit)), now()));
         }
         match body::read(session, ctx, limit).await {
             Ok(body) => {
                 let now = now();
-                let outcome =
-                    rendezvous::carry_out(&self.state.store, request, account, &body, now, Uuid::new_v4).await;
+                let outcome = desk.carry_out(request, (network, admitted), &body, now, Uuid::new_v4).await;
                 Some(request.answer(outcome, now))
             }
             Err(Failure::Answer(error)) => Some(Reply::from(*error).cors(CorsKind::Rendezvous)),

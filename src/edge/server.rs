@@ -32,6 +32,7 @@ use super::proxy::Proxy;
 use super::signals::{Order, Signals};
 use super::state::{Running, State};
 use super::store::{MemoryStore, Store};
+use super::throttle::Throttle;
 use super::tls::{TlsServer, install_crypto};
 use super::watch::CertificateWatch;
 use crate::config::Config;
@@ -162,6 +163,7 @@ fn running(config: Config) -> Running {
     let hsts = hsts.and_then(|age| HeaderValue::try_from(format!("max-age={}", age.as_secs())).ok());
     Running {
         hidden: config.gateway.rendezvous.secret_paths().to_vec(),
+        throttle: Throttle::new(config.gateway.rendezvous.allowance()),
         gateway: config.gateway,
         pools,
         hsts,

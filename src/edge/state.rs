@@ -9,6 +9,7 @@ use super::access_log::AccessLog;
 use super::metrics::GatewayMetrics;
 use super::pool::Pool;
 use super::store::Store;
+use super::throttle::Throttle;
 use crate::decide::Gateway;
 use crate::observe::ClientAddresses;
 
@@ -23,6 +24,8 @@ pub(super) struct Running {
     pub(super) hsts: Option<HeaderValue>,
     /// How client addresses are written down.
     pub(super) client_addresses: ClientAddresses,
+    /// How often clients may open, read and write rendezvous sessions. Everybody starts afresh after a reload.
+    pub(super) throttle: Throttle,
     /// Path prefixes below which everything is secret.
     pub(super) hidden: Vec<String>,
 }

@@ -5,7 +5,7 @@ mod memory;
 
 pub use self::memory::MemoryStore;
 use crate::rendezvous::session::{Session, Stamp, Timestamp, Write};
-use crate::rendezvous::{Protocol, Refusal, SessionId};
+use crate::rendezvous::{Network, Protocol, Refusal, Room, SessionId};
 
 /// A store of rendezvous sessions.
 #[derive(Debug)]
@@ -16,16 +16,18 @@ pub enum Store {
 
 #[expect(clippy::unused_async, reason = "callers must be ready for a store that is reached over the network")]
 impl Store {
-    /// Puts a new session in, unless there are `max_entries` live ones already or the id is in use.
+    /// Puts a new session of a network in, unless there are as many live ones already as there is room for, of that
+    /// network or of all, or the id is in use.
     pub async fn create(
         &self,
         id: SessionId,
         session: Session,
-        max_entries: usize,
+        network: Network,
+        room: Room,
         now: Timestamp,
     ) -> Result<(), Refusal> {
         match self {
-            Self::Memory(store) => store.create(id, session, max_entries, now),
+            Self::Memory(store) => store.create(id, session, network, room, now),
         }
     }
 

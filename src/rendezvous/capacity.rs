@@ -3,11 +3,11 @@
 //! A full house lets expired sessions go and then refuses newcomers. It never ends a live session to make room, since
 //! that would let a stranger end everybody's sign-in by opening sessions of his own.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use super::session::Timestamp;
-use super::{Limits, Refusal, SessionId};
-use crate::quantity::Size;
+use super::{Limits, Network, Refusal, Room, SessionId};
 
 /// What a session takes beside its payload: its record, its share of the tables with the slack that they grow by, and
 /// a media type of its own. Measured at 250 bytes as a rule and at 400 in the worst case.
@@ -21,44 +21,55 @@ const ROUNDING: u64 = 32;
 /// others do.
 #[derive(Debug, Default)]
 pub struct Occupancy {
-    departures: BTreeSet<(Timestamp, SessionId)>,
+    departures: BTreeMap<(Timestamp, SessionId), Network>,
+    /// How many of them each network has opened; none of them has 0.
+    networks: BTreeMap<Network, usize>,
 }
 
 impl Occupancy {
-    /// Lets a session in, unless there are `max_entries` already.
+    /// Lets a session in, unless there are as many as there may be, of this network or of all.
     ///
     /// Expired sessions count until [`Occupancy::pop_expired`] has taken them out.
     pub fn enter(
         &mut self,
         id: SessionId,
+        network: Network,
         expires: Timestamp,
-        max_entries: usize,
+        room: Room,
         now: Timestamp,
     ) -> Result<(), Refusal> {
-        match self.next_departure() {
-            Some(next) if self.departures.len() >= max_entries => Err(Refusal::Full { retry_after: now.until(next) }),
-            Some(_) | None => {
-                self.departures.insert((expires, id));
-                Ok(())
-            }
+        if let Some(next) = self.next_departure().filter(|_| self.departures.len() >= room.max_entries) {
+            return Err(Refusal::Full { retry_after: now.until(next) });
         }
+        let of_network = self.networks.entry(network).or_default();
+        if *of_network >= room.max_per_network {
+            // By then, all that the network has now are gone.
+            return Err(Refusal::Crowded { retry_after: now.until(expires) });
+        }
+        *of_network += 1;
+        self.departures.insert((expires, id), network);
+        Ok(())
     }
 
     /// Takes out a session that ended before its time.
     pub fn leave(&mut self, id: SessionId, expires: Timestamp) {
-        self.departures.remove(&(expires, id));
+        if let Some(network) = self.departures.remove(&(expires, id)) {
+            self.left(network);
+        }
     }
 
     /// Takes out the session that expired first, if any has.
     pub fn pop_expired(&mut self, now: Timestamp) -> Option<SessionId> {
-        let expired = self.next_departure()? <= now;
-        if expired { self.departures.pop_first().map(|(_, id)| id) } else { None }
+        let first = self.departures.first_entry().filter(|first| first.key().0 <= now)?;
+        let ((_, id), network) = first.remove_entry();
+        self.left(network);
+        Some(id)
     }
 
     /// When the next session expires, or has expired.
     #[must_use]
     pub fn next_departure(&self) -> Option<Timestamp> {
-        self.departures.first().map(|(expires, _)| *expires)
+        self.departures.first_key_value().map(|((expires, _), _)| *expires)
     }
 
     /// How many are in.
@@ -72,11 +83,20 @@ impl Occupancy {
     pub fn is_empty(&self) -> bool {
         self.departures.is_empty()
     }
+
+    fn left(&mut self, network: Network) {
+        if let Entry::Occupied(mut of_network) = self.networks.entry(network) {
+            match of_network.get().saturating_sub(1) {
+                0 => drop(of_network.remove()),
+                fewer => drop(of_network.insert(fewer)),
+            }
+        }
+    }
 }
 
 /// The memory of `max_entries` sessions of the largest size, with `beside` bytes beside their payload each.
-pub(super) fn worst_case(limits: &Limits, beside: u64) -> Size {
-    let entries = u64::try_from(limits.max_entries).unwrap_or(u64::MAX);
+pub(super) fn worst_case(limits: &Limits, beside: u64) -> u64 {
+    let entries = u64::try_from(limits.room.max_entries).unwrap_or(u64::MAX);
     let each = limits.max_bytes.saturating_add(limits.max_bytes / ROUNDING).saturating_add(OVERHEAD + beside);
-    Size(entries.saturating_mul(each))
+    entries.saturating_mul(each)
 }

@@ -61,6 +61,18 @@ pub enum Refusal {
         /// When the next one ends.
         retry_after: Duration,
     },
+    /// As many sessions as one network may have.
+    #[error("There are too many rendezvous sessions from this address")]
+    Crowded {
+        /// When the last of them has ended.
+        retry_after: Duration,
+    },
+    /// More requests than there may be in a minute.
+    #[error("Too many requests")]
+    TooOften {
+        /// When the next one may come.
+        retry_after: Duration,
+    },
     /// The randomness that ids are made of repeats itself.
     #[error("The rendezvous session could not be opened")]
     Taken,
@@ -83,11 +95,17 @@ impl From<&Refusal> for MatrixError {
             Refusal::Absent => (StatusCode::NOT_FOUND, ErrCode::NotFound, Cause::SessionNotFound),
             Refusal::Stale(_) => (StatusCode::PRECONDITION_FAILED, ErrCode::ConcurrentWrite, Cause::SessionConflict),
             Refusal::Full { .. } => (StatusCode::TOO_MANY_REQUESTS, ErrCode::LimitExceeded, Cause::Overloaded),
+            Refusal::Crowded { .. } | Refusal::TooOften { .. } => {
+                (StatusCode::TOO_MANY_REQUESTS, ErrCode::LimitExceeded, Cause::RateLimited)
+            }
             Refusal::Taken => (StatusCode::INTERNAL_SERVER_ERROR, ErrCode::Unknown, Cause::Internal),
         };
         let error = Self::new(status, errcode, cause, refusal.to_string());
         match refusal {
-            Refusal::Full { retry_after } | Refusal::Unverified { retry_after } => error.retry_after(*retry_after),
+            Refusal::Full { retry_after }
+            | Refusal::Crowded { retry_after }
+            | Refusal::TooOften { retry_after }
+            | Refusal::Unverified { retry_after } => error.retry_after(*retry_after),
             Refusal::UnknownToken => error.with("soft_logout", false),
             Refusal::Method(_)
             | Refusal::TooLarge(_)

@@ -2,6 +2,7 @@
 //! came after it.
 
 mod prefix;
+mod quota;
 
 use std::time::Duration;
 
@@ -10,10 +11,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use self::prefix::check_prefix;
+pub use self::quota::QuotaSection;
 use super::msc3886::{CLIENT_PATH, Mount, Msc3886};
 use super::msc4108::{self, Msc4108};
 use super::msc4388::Msc4388;
-use super::{Access, Limits, Protocols, Rendezvous, Served};
+use super::{Access, Limits, Protocols, Rendezvous, Room, Served};
 use crate::problem::Problems;
 use crate::quantity::{Size, Span};
 
@@ -62,6 +64,7 @@ pub struct RendezvousSection {
     pub msc3886: Msc3886Section,
     pub msc4108: Msc4108Section,
     pub msc4388: Msc4388Section,
+    pub limits: QuotaSection,
 }
 
 /// The protocol of 2022 (MSC3886), which Element Web and the classic Element apps spoke until 2024. Its other keys are
@@ -125,6 +128,7 @@ impl Default for RendezvousSection {
             msc3886: Msc3886Section::default(),
             msc4108: Msc4108Section::default(),
             msc4388: Msc4388Section::default(),
+            limits: QuotaSection::default(),
         }
     }
 }
@@ -147,21 +151,23 @@ impl RendezvousSection {
     /// `public_baseurl` is the URL that clients use, which is checked elsewhere.
     pub fn build(self, public_baseurl: Option<&str>, problems: &mut Problems) -> Option<Rendezvous> {
         let max_entries = self.check_entries(problems);
-        let msc3886 = self.build_msc3886(max_entries, problems);
-        let msc4108 = self.msc4108.build(max_entries, public_baseurl, problems);
-        let msc4388 = self.msc4388.build(max_entries, problems);
+        let quota = self.limits.build(max_entries, problems);
+        let room = quota.map(|(room, _)| room);
+        let msc3886 = self.build_msc3886(room, problems);
+        let msc4108 = self.msc4108.build(room, public_baseurl, problems);
+        let msc4388 = self.msc4388.build(room, problems);
         if self.enabled && self.msc4108.serve == Served::Gateway && public_baseurl.is_none() {
             let message = "sessions of MSC4108 have absolute URLs, and the URL of the homeserver is not known";
             problems.error("rendezvous.msc4108.serve", message, "set public_baseurl, or write upstream or off");
             return None;
         }
         let protocols = Protocols { msc3886: msc3886?, msc4108: msc4108?, msc4388: msc4388? };
-        Some(Rendezvous(self.enabled.then_some(protocols)))
+        Some(Rendezvous { protocols: self.enabled.then_some(protocols), allowance: quota?.1 })
     }
 
-    fn build_msc3886(&self, max_entries: Option<usize>, problems: &mut Problems) -> Option<Msc3886> {
+    fn build_msc3886(&self, room: Option<Room>, problems: &mut Problems) -> Option<Msc3886> {
         let prefix = check_prefix(&self.prefix, problems);
-        let limits = check_limits("rendezvous", self.ttl, self.max_bytes, max_entries, problems);
+        let limits = check_limits("rendezvous", self.ttl, self.max_bytes, room, problems);
         let redirects = self.check_redirect(prefix, problems);
         let (prefix, limits) = (prefix?, limits?);
         let redirect = if redirects? { Some(HeaderValue::from_str(prefix).ok()?) } else { None };
@@ -195,8 +201,8 @@ impl RendezvousSection {
 }
 
 impl Msc4108Section {
-    fn build(&self, max_entries: Option<usize>, base: Option<&str>, problems: &mut Problems) -> Option<Msc4108> {
-        let limits = check_limits("rendezvous.msc4108", self.ttl, self.max_bytes, max_entries, problems)?;
+    fn build(&self, room: Option<Room>, base: Option<&str>, problems: &mut Problems) -> Option<Msc4108> {
+        let limits = check_limits("rendezvous.msc4108", self.ttl, self.max_bytes, room, problems)?;
         let base = base.unwrap_or_default().trim_end_matches('/');
         let sessions = format!("{base}{}/", msc4108::SESSIONS).into();
         Some(Msc4108 { served: self.serve, limits, sessions })
@@ -204,20 +210,14 @@ impl Msc4108Section {
 }
 
 impl Msc4388Section {
-    fn build(&self, max_entries: Option<usize>, problems: &mut Problems) -> Option<Msc4388> {
-        let limits = check_limits("rendezvous.msc4388", self.ttl, self.max_bytes, max_entries, problems)?;
+    fn build(&self, room: Option<Room>, problems: &mut Problems) -> Option<Msc4388> {
+        let limits = check_limits("rendezvous.msc4388", self.ttl, self.max_bytes, room, problems)?;
         Some(Msc4388 { served: self.serve, limits, access: self.create })
     }
 }
 
 /// Checks what each protocol has, at the keys below `path`.
-fn check_limits(
-    path: &str,
-    ttl: Span,
-    max_bytes: Size,
-    max_entries: Option<usize>,
-    problems: &mut Problems,
-) -> Option<Limits> {
+fn check_limits(path: &str, ttl: Span, max_bytes: Size, room: Option<Room>, problems: &mut Problems) -> Option<Limits> {
     let ttl_is_valid = (Duration::from_millis(1)..=Duration::from_hours(1)).contains(&ttl.0);
     if !ttl_is_valid {
         let message = format!("{ttl} is not between 1ms and 1h");
@@ -231,6 +231,6 @@ fn check_limits(
         let message = format!("{max_bytes} is not between 1 byte and 1MiB");
         problems.error(format!("{path}.max_bytes"), message, "write 4KiB");
     }
-    let limits = Limits { ttl: ttl.0, max_bytes: max_bytes.0, max_entries: max_entries? };
+    let limits = Limits { ttl: ttl.0, max_bytes: max_bytes.0, room: room? };
     (ttl_is_valid && size_is_valid).then_some(limits)
 }

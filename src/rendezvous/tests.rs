@@ -59,6 +59,10 @@ fn errcode(reply: &Reply) -> &'static str {
     error.errcode.as_str()
 }
 
+fn room(max_entries: usize) -> Room {
+    Room { max_entries, max_per_network: max_entries }
+}
+
 fn id() -> SessionId {
     SessionId::parse(ID).unwrap()
 }
@@ -271,7 +275,7 @@ fn the_client_path_redirects_creation_alone_and_only_on_demand() {
 }
 
 fn answer(outcome: Result<Done, Refusal>) -> Reply {
-    let limits = Limits { ttl: Duration::from_mins(1), max_bytes: 4096, max_entries: 2 };
+    let limits = Limits { ttl: Duration::from_mins(1), max_bytes: 4096, room: room(2) };
     Request { dialect: Dialect::Msc3886, limits, operation: Operation::Remove { id: id() } }.answer(outcome, at(1000))
 }
 
@@ -336,7 +340,7 @@ fn the_stamp_is_written_as_a_strong_tag_and_two_dates() {
 fn ids_and_payloads_show_in_no_debug_output() {
     let request = Request {
         dialect: Dialect::Msc3886,
-        limits: Limits { ttl: Duration::ZERO, max_bytes: 1, max_entries: 1 },
+        limits: Limits { ttl: Duration::ZERO, max_bytes: 1, room: room(1) },
         operation: Operation::Remove { id: id() },
     };
     let shown = format!("{request:?} {:?}", session(b"secret"));
@@ -364,10 +368,13 @@ fn problems(change: impl FnOnce(&mut RendezvousSection)) -> Vec<String> {
     problems.as_slice().iter().map(ToString::to_string).collect()
 }
 
+/// What counting requests takes: networks, and sessions read and written to.
+const COUNTERS: u64 = 96 * (65_536 + 2 * 20_000);
+
 #[test]
 fn the_defaults_are_those_of_the_module_and_have_no_problem() {
     assert_eq!(problems(|_| ()), [""; 0]);
-    assert_eq!(build(|_| ()).worst_case_memory(), Size(10_000 * (4096 + 128 + 640 + 2304)));
+    assert_eq!(build(|_| ()).worst_case_memory(), Size(10_000 * (4096 + 128 + 640 + 2304) + COUNTERS));
 }
 
 #[test]
@@ -391,6 +398,8 @@ fn each_value_out_of_bounds_is_reported_at_its_key() {
     check(|section| section.msc4108.max_bytes = Size(0), "error: rendezvous.msc4108.max_bytes: 0 is not");
     check(|section| section.msc4388.ttl = Span(Duration::ZERO), "error: rendezvous.msc4388.ttl: 0s is not");
     check(|section| section.msc4388.max_bytes = Size(0), "error: rendezvous.msc4388.max_bytes: 0 is not");
+    check(|section| section.limits.ipv4_prefix = 33, "error: rendezvous.limits.ipv4_prefix: 33 is not");
+    check(|section| section.limits.ipv6_prefix = 0, "error: rendezvous.limits.ipv6_prefix: 0 is not");
     check(redirect_to_itself, "error: rendezvous.redirect_unstable: ");
     let several = |section: &mut RendezvousSection| {
         section.prefix = String::new();
@@ -435,7 +444,7 @@ fn only_what_is_kept_here_takes_memory() {
         .worst_case_memory()
     };
     assert!(set(Served::Gateway, Served::Gateway) > Size(10_000 << 20), "the largest kind counts");
-    assert_eq!(set(Served::Gateway, Served::Upstream), Size(10_000 * (4096 + 128 + 640)));
+    assert_eq!(set(Served::Gateway, Served::Upstream), Size(10_000 * (4096 + 128 + 640) + COUNTERS));
     assert_eq!(set(Served::Upstream, Served::Off), Size(0));
 }
 
@@ -510,40 +519,60 @@ proptest! {
 
     #[test]
     fn the_house_is_never_overfull_and_its_order_is_that_of_expiry(
-        steps in prop::collection::vec((0..3u8, 0..40u128, 0..20u64), 1..200),
+        steps in prop::collection::vec((0..3u8, 0..40u128, 0..3u8, 0..20u64), 1..200),
     ) {
-        const MAX: usize = 8;
+        const ROOM: Room = Room { max_entries: 8, max_per_network: 4 };
+        let allowance = *build(|_| ()).allowance();
         let mut occupancy = Occupancy::default();
-        let mut inside: Vec<(u64, u128)> = Vec::new();
+        let mut inside: Vec<(u64, u128, Network)> = Vec::new();
         let mut now = 1;
-        for (step, number, wait) in steps {
+        for (step, number, host, wait) in steps {
             now += wait;
             let id = |number: u128| SessionId::new(uuid::Uuid::from_u128(number));
             match step {
-                0 if inside.iter().all(|(_, other)| *other != number) => {
-                    let entered = occupancy.enter(id(number), at(now + 60), MAX, at(now));
-                    prop_assert_eq!(entered.is_ok(), inside.len() < MAX);
-                    if let Err(refusal) = entered {
+                0 if inside.iter().all(|(_, other, _)| *other != number) => {
+                    let network = allowance.network([192, 0, 2, host].into());
+                    let of_network = inside.iter().filter(|(.., other)| *other == network).count();
+                    let entered = occupancy.enter(id(number), network, at(now + 60), ROOM, at(now));
+                    let expected = if inside.len() >= ROOM.max_entries {
                         let next = inside.iter().min().unwrap().0;
-                        let retry_after = Duration::from_secs(next.saturating_sub(now));
-                        prop_assert_eq!(refusal, Refusal::Full { retry_after });
+                        Err(Refusal::Full { retry_after: Duration::from_secs(next.saturating_sub(now)) })
+                    } else if of_network >= ROOM.max_per_network {
+                        Err(Refusal::Crowded { retry_after: Duration::from_mins(1) })
                     } else {
-                        inside.push((now + 60, number));
-                    }
+                        inside.push((now + 60, number, network));
+                        Ok(())
+                    };
+                    prop_assert_eq!(entered, expected);
                 }
                 1 => {
-                    if let Some(place) = inside.iter().position(|(_, other)| *other == number) {
-                        let (expires, number) = inside.remove(place);
+                    if let Some(place) = inside.iter().position(|(_, other, _)| *other == number) {
+                        let (expires, number, _) = inside.remove(place);
                         occupancy.leave(id(number), at(expires));
                     }
                 }
                 _ => {
-                    let first = inside.iter().copied().min().filter(|(expires, _)| *expires <= now);
+                    let first = inside.iter().copied().min().filter(|(expires, ..)| *expires <= now);
                     inside.retain(|other| Some(*other) != first);
-                    prop_assert_eq!(occupancy.pop_expired(at(now)), first.map(|(_, number)| id(number)));
+                    prop_assert_eq!(occupancy.pop_expired(at(now)), first.map(|(_, number, _)| id(number)));
                 }
             }
             prop_assert_eq!(occupancy.len(), inside.len());
         }
     }
+}
+
+#[test]
+fn a_client_is_an_address_or_a_network_of_version_6() {
+    let same = |change: fn(&mut QuotaSection), one: &str, other: &str| {
+        let rendezvous = build(|section| change(&mut section.limits));
+        let network = |address: &str| rendezvous.allowance().network(address.parse().unwrap());
+        network(one) == network(other)
+    };
+    assert!(!same(|_| (), "192.0.2.1", "192.0.2.2"));
+    assert!(same(|limits| limits.ipv4_prefix = 24, "192.0.2.1", "192.0.2.2"));
+    assert!(same(|_| (), "2001:db8::1", "2001:db8::ffff:ffff:ffff:ffff"));
+    assert!(!same(|_| (), "2001:db8::1", "2001:db8:0:1::1"));
+    assert!(same(|limits| limits.ipv6_prefix = 48, "2001:db8::1", "2001:db8:0:1::1"));
+    assert!(!same(|limits| limits.ipv6_prefix = 128, "2001:db8::1", "2001:db8::2"));
 }

@@ -241,3 +241,48 @@ fn of_all_who_write_at_once_over_either_protocol_exactly_one_wins() {
     // The payload has been the same all the time, and still no tag has come back.
     assert_eq!(over_h1(&mut client, "PUT", &session, &[TEXT, ("if-match", &first)], "late").status, 412);
 }
+
+#[test]
+fn a_flood_from_one_address_leaves_the_sign_in_of_others_alone() {
+    let upstream = Upstream::answering(fine());
+    let more = "rendezvous: {enabled: true, max_entries: 100, limits: {creations_per_minute: 1000, sessions: 50}}\n\
+                forwarding: {trusted_proxies: [127.0.0.0/8]}\n";
+    let gateway = Gateway::before(&upstream, more);
+    let mut client = gateway.client();
+    let mut open = |address: &str| over_h1(&mut client, "POST", CREATE, &[TEXT, ("x-forwarded-for", address)], "x");
+    let flood: Vec<Told> = (0..200).map(|number| open(&format!("2001:db8::{number:x}"))).collect();
+    assert_eq!(flood.iter().filter(|told| told.status == 201).count(), 50);
+    for told in flood.iter().filter(|told| told.status != 201) {
+        told.is_error(429, "M_LIMIT_EXCEEDED", "rate_limited");
+        let wait = told.one("retry-after").unwrap().parse::<u64>().unwrap();
+        assert!((1..=60).contains(&wait) && told.json()["retry_after_ms"].as_u64().unwrap() <= wait * 1000);
+    }
+    assert_eq!(open("2001:db8:0:1::1").status, 201, "the network next door");
+    let session = open("198.51.100.7").json()["url"].as_str().unwrap().to_owned();
+    let session = session.strip_prefix("https://matrix.example.com").unwrap();
+    assert_eq!(over_h1(&mut client, "GET", session, &[], "").text(), "x");
+}
+
+#[test]
+fn who_asks_too_often_is_told_when_to_come_back() {
+    let upstream = Upstream::answering(fine());
+    let limits = "limits: {creations_per_minute: 3, reads_per_minute: 3, writes_per_minute: 3}";
+    let gateway = Gateway::before(&upstream, &format!("rendezvous: {{enabled: true, {limits}}}\n"));
+    let mut client = gateway.client();
+    let mut ask = |method: &str, target: &str, fields: &[(&str, &str)], body: &str| {
+        over_h1(&mut client, method, target, fields, body)
+    };
+    let (session, _) = create(&mut ask, "");
+    let any = ("if-match", "*");
+    for (method, target, fields, status, times) in
+        [("POST", CREATE, &[TEXT][..], 201, 2), ("GET", &session, &[], 200, 3), ("PUT", &session, &[TEXT, any], 202, 3)]
+    {
+        for _ in 0..times {
+            assert_eq!(ask(method, target, fields, "x").status, status, "{method}");
+        }
+        let refused = ask(method, target, fields, "x");
+        refused.is_error(429, "M_LIMIT_EXCEEDED", "rate_limited");
+        assert!((1..=20).contains(&refused.one("retry-after").unwrap().parse::<u64>().unwrap()), "{refused:?}");
+    }
+    assert_eq!(ask("DELETE", &session, &[], "").status, 204);
+}

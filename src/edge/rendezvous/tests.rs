@@ -11,7 +11,7 @@ use crate::inbound::Inbound;
 use crate::inbound::fixture::{BOUNDS, arrival};
 use crate::problem::Problems;
 use crate::quantity::Size;
-use crate::rendezvous::{Claim, Rendezvous, RendezvousSection};
+use crate::rendezvous::{Claim, QuotaSection, Rendezvous, RendezvousSection};
 use crate::reply::{Body, Reply};
 
 const ENDPOINT: &str = "/_matrix/client/unstable/org.matrix.msc3886/rendezvous";
@@ -19,6 +19,7 @@ const ENDPOINT: &str = "/_matrix/client/unstable/org.matrix.msc3886/rendezvous";
 struct Server {
     rendezvous: Rendezvous,
     store: Store,
+    throttle: Throttle,
     now: Timestamp,
     account: Result<(), Refusal>,
 }
@@ -32,6 +33,7 @@ impl Server {
         let section = RendezvousSection { enabled: true, max_bytes: Size(10), max_entries: 2, ..section };
         let rendezvous = section.build(Some("https://matrix.example.com"), &mut Problems::default()).unwrap();
         Self {
+            throttle: Throttle::new(rendezvous.allowance()),
             rendezvous,
             store: Store::Memory(MemoryStore::default()),
             now: SystemTime::UNIX_EPOCH.into(),
@@ -50,8 +52,10 @@ impl Server {
         match self.rendezvous.claims(&inbound).unwrap_or(Claim::Preflight) {
             Claim::Exchange(request) => {
                 let body = body.as_bytes();
-                let outcome =
-                    carry_out(&self.store, &request, self.account.clone(), body, self.now, Uuid::new_v4).await;
+                let desk = Desk { store: &self.store, throttle: &self.throttle };
+                let network = self.rendezvous.allowance().network([192, 0, 2, 1].into());
+                let admitted = desk.admit(&request, network).and(self.account.clone());
+                let outcome = desk.carry_out(&request, (network, admitted), body, self.now, Uuid::new_v4).await;
                 request.answer(outcome, self.now)
             }
             Claim::Reply(reply) => *reply,
@@ -241,4 +245,40 @@ async fn who_has_no_account_learns_it_before_and_cannot_open_a_session() {
     }
     server.account = Err(Refusal::Unverified { retry_after: Duration::from_secs(1) });
     assert_eq!(server.json("GET", STABLE, Value::Null).await.0, 503, "unknown is not no");
+}
+
+#[tokio::test]
+async fn who_asks_too_often_is_told_when_to_ask_again() {
+    let limits =
+        QuotaSection { creations_per_minute: 2, reads_per_minute: 2, writes_per_minute: 2, ..QuotaSection::default() };
+    let server = Server::with(RendezvousSection { limits, ..RendezvousSection::default() });
+    let (session, _) = server.open("").await;
+    let check = async |method: &str, path: &str, expected: [u16; 3]| {
+        for (time, status) in expected.into_iter().enumerate() {
+            let reply = server.ask(method, path, &[], "").await;
+            assert_eq!(reply.status.as_u16(), status, "{method} for the {time}th time");
+            if status == 429 {
+                let wait: u64 = field(&reply, "retry-after").parse().unwrap();
+                assert!((1..=30).contains(&wait), "{wait}");
+                assert_eq!(field(&reply, "x-max-bytes"), "10", "in the words of the protocol");
+            }
+        }
+    };
+    check("POST", ENDPOINT, [201, 429, 429]).await;
+    check("GET", &session, [200, 200, 429]).await;
+    check("PUT", &session, [202, 202, 429]).await;
+    check("DELETE", &session, [204, 404, 404]).await;
+    let absent = format!("{ENDPOINT}/00000000000000000000000000000000");
+    check("GET", &absent, [404, 404, 404]).await;
+}
+
+#[tokio::test]
+async fn a_client_has_its_share_of_sessions_and_no_more() {
+    let limits = QuotaSection { sessions: 1, ..QuotaSection::default() };
+    let server = Server::with(RendezvousSection { limits, ..RendezvousSection::default() });
+    let (session, _) = server.open("").await;
+    let refused = server.ask("POST", ENDPOINT, &[], "").await;
+    assert_eq!((refused.status, field(&refused, "retry-after")), (StatusCode::TOO_MANY_REQUESTS, "60".to_owned()));
+    assert_eq!(server.ask("DELETE", &session, &[], "").await.status, StatusCode::NO_CONTENT);
+    server.open("").await;
 }

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::*;
 use crate::rendezvous::session::{Content, MAX_TRANSACTIONS, Retry};
-use crate::rendezvous::{Revision, Revisions, TransactionId};
+use crate::rendezvous::{Allowance, Revision, Revisions, TransactionId};
 
 macro_rules! contract {
     ($store:ident: $make:expr => $($law:ident)*) => {
@@ -34,6 +34,8 @@ contract!(memory: crate::edge::store::Store::Memory(crate::edge::store::MemorySt
     the_same_payload_does_not_bring_a_revision_back
     a_removed_session_stays_removed_and_makes_room
     a_full_store_refuses_until_something_expires
+    a_network_that_has_had_its_share_leaves_room_for_others
+    what_a_network_has_ended_counts_no_more
     a_flood_from_all_sides_stays_within_the_bounds
     a_sweep_takes_out_what_has_expired_and_nothing_else
     a_smaller_bound_lets_the_present_sessions_live
@@ -48,6 +50,27 @@ const TTL: Duration = Duration::from_mins(1);
 
 fn at(seconds: u64) -> Timestamp {
     (SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)).into()
+}
+
+/// Room for so many, whoever they are.
+fn room(max_entries: usize) -> Room {
+    Room { max_entries, max_per_network: usize::MAX }
+}
+
+fn network(address: &str) -> Network {
+    let allowance = Allowance {
+        creations_per_minute: None,
+        reads_per_minute: None,
+        writes_per_minute: None,
+        ipv4_prefix: 32,
+        ipv6_prefix: 64,
+        max_sessions: 0,
+    };
+    allowance.network(address.parse().unwrap())
+}
+
+fn here() -> Network {
+    network("192.0.2.1")
 }
 
 fn id(number: u128) -> SessionId {
@@ -78,7 +101,7 @@ fn only(number: u128) -> Revisions {
 
 async fn what_was_put_in_is_read_back(store: Store) {
     let session = session("hello", 0);
-    store.create(id(1), session.clone(), 10, at(0)).await.unwrap();
+    store.create(id(1), session.clone(), here(), room(10), at(0)).await.unwrap();
     assert_eq!(store.read(id(1), PROTOCOL, at(0)).await, Ok(session));
     assert_eq!((store.entries(), store.bytes()), (1, 5));
     let stamp = store.write(id(1), write(Revisions::Any, "hi", 1), at(7)).await.unwrap();
@@ -89,7 +112,7 @@ async fn what_was_put_in_is_read_back(store: Store) {
 }
 
 async fn a_session_is_gone_when_its_time_is_up(store: Store) {
-    store.create(id(1), session("", 0), 10, at(0)).await.unwrap();
+    store.create(id(1), session("", 0), here(), room(10), at(0)).await.unwrap();
     store.write(id(1), write(Revisions::Any, "", 1), at(59)).await.unwrap();
     assert!(store.read(id(1), PROTOCOL, at(59)).await.is_ok());
     assert_eq!(store.read(id(1), PROTOCOL, at(60)).await, Err(Refusal::Absent));
@@ -98,7 +121,7 @@ async fn a_session_is_gone_when_its_time_is_up(store: Store) {
 }
 
 async fn a_session_exists_under_its_own_id_alone(store: Store) {
-    store.create(id(1), session("", 0), 10, at(0)).await.unwrap();
+    store.create(id(1), session("", 0), here(), room(10), at(0)).await.unwrap();
     assert_eq!(store.read(id(2), PROTOCOL, at(0)).await, Err(Refusal::Absent));
     assert_eq!(store.write(id(2), write(Revisions::Any, "", 1), at(0)).await, Err(Refusal::Absent));
     assert_eq!(store.remove(id(2), PROTOCOL, at(0)).await, Err(Refusal::Absent));
@@ -106,14 +129,14 @@ async fn a_session_exists_under_its_own_id_alone(store: Store) {
 }
 
 async fn an_id_in_use_is_not_taken_over(store: Store) {
-    store.create(id(1), session("first", 0), 10, at(0)).await.unwrap();
-    assert_eq!(store.create(id(1), session("second", 1), 10, at(1)).await, Err(Refusal::Taken));
+    store.create(id(1), session("first", 0), here(), room(10), at(0)).await.unwrap();
+    assert_eq!(store.create(id(1), session("second", 1), here(), room(10), at(1)).await, Err(Refusal::Taken));
     assert_eq!(store.read(id(1), PROTOCOL, at(1)).await, Ok(session("first", 0)));
     assert_eq!((store.entries(), store.bytes()), (1, 5));
 }
 
 async fn a_write_passes_with_the_present_revision_alone(store: Store) {
-    store.create(id(1), session("a", 0), 10, at(0)).await.unwrap();
+    store.create(id(1), session("a", 0), here(), room(10), at(0)).await.unwrap();
     let before = session("a", 0).stamp();
     for expected in [Revisions::OneOf(Vec::new()), only(7)] {
         assert_eq!(store.write(id(1), write(expected, "b", 1), at(1)).await, Err(Refusal::Stale(before)));
@@ -126,7 +149,7 @@ async fn a_write_passes_with_the_present_revision_alone(store: Store) {
 async fn of_writers_with_one_revision_exactly_one_wins(store: Store) {
     const WRITERS: u128 = 16;
     let store = Arc::new(store);
-    store.create(id(1), session("", 0), 10, at(0)).await.unwrap();
+    store.create(id(1), session("", 0), here(), room(10), at(0)).await.unwrap();
     let mut present = 0;
     for round in 1..=50 {
         let start = Arc::new(Barrier::new(WRITERS as usize));
@@ -153,7 +176,7 @@ async fn of_writers_with_one_revision_exactly_one_wins(store: Store) {
 }
 
 async fn the_same_payload_does_not_bring_a_revision_back(store: Store) {
-    store.create(id(1), session("A", 0), 10, at(0)).await.unwrap();
+    store.create(id(1), session("A", 0), here(), room(10), at(0)).await.unwrap();
     store.write(id(1), write(only(0), "B", 1), at(0)).await.unwrap();
     store.write(id(1), write(only(1), "A", 2), at(0)).await.unwrap();
     let refused = store.write(id(1), write(only(0), "C", 3), at(0)).await;
@@ -162,7 +185,7 @@ async fn the_same_payload_does_not_bring_a_revision_back(store: Store) {
 
 async fn a_removed_session_stays_removed_and_makes_room(store: Store) {
     for number in 0..1000 {
-        store.create(id(number), session("x", 0), 1, at(0)).await.unwrap();
+        store.create(id(number), session("x", 0), here(), room(1), at(0)).await.unwrap();
         assert_eq!(store.remove(id(number), PROTOCOL, at(0)).await, Ok(()));
         assert_eq!(store.read(id(number), PROTOCOL, at(0)).await, Err(Refusal::Absent));
         assert_eq!(store.remove(id(number), PROTOCOL, at(0)).await, Err(Refusal::Absent));
@@ -171,16 +194,43 @@ async fn a_removed_session_stays_removed_and_makes_room(store: Store) {
 }
 
 async fn a_full_store_refuses_until_something_expires(store: Store) {
-    store.create(id(1), session("", 0), 2, at(0)).await.unwrap();
-    store.create(id(2), session("", 10), 2, at(10)).await.unwrap();
-    let refused = store.create(id(3), session("", 45), 2, at(45)).await;
+    store.create(id(1), session("", 0), here(), room(2), at(0)).await.unwrap();
+    store.create(id(2), session("", 10), here(), room(2), at(10)).await.unwrap();
+    let refused = store.create(id(3), session("", 45), here(), room(2), at(45)).await;
     assert_eq!(refused, Err(Refusal::Full { retry_after: Duration::from_secs(15) }));
     for number in [1, 2] {
         assert!(store.read(id(number), PROTOCOL, at(45)).await.is_ok(), "{number} was ended to make room");
     }
-    assert_eq!(store.create(id(3), session("", 60), 2, at(60)).await, Ok(()));
+    assert_eq!(store.create(id(3), session("", 60), here(), room(2), at(60)).await, Ok(()));
     assert!(store.read(id(2), PROTOCOL, at(60)).await.is_ok());
-    assert!(store.create(id(4), session("", 60), 2, at(60)).await.is_err());
+    assert!(store.create(id(4), session("", 60), here(), room(2), at(60)).await.is_err());
+}
+
+async fn a_network_that_has_had_its_share_leaves_room_for_others(store: Store) {
+    let room = Room { max_entries: 4, max_per_network: 2 };
+    let (greedy, other) = (network("2001:db8::1"), network("2001:db8:0:1::1"));
+    store.create(id(1), session("", 0), greedy, room, at(0)).await.unwrap();
+    store.create(id(2), session("", 10), network("2001:db8::2"), room, at(10)).await.unwrap();
+    let refused = store.create(id(3), session("", 20), greedy, room, at(20)).await;
+    let Err(Refusal::Crowded { retry_after }) = refused else { panic!("{refused:?}") };
+    assert!(retry_after > Duration::ZERO && retry_after <= TTL, "{retry_after:?}");
+    for number in [4, 5] {
+        assert_eq!(store.create(id(number), session("", 20), other, room, at(20)).await, Ok(()));
+    }
+    let full = store.create(id(6), session("", 20), here(), room, at(20)).await;
+    assert!(matches!(full, Err(Refusal::Full { .. })), "{full:?}");
+    assert_eq!(store.create(id(7), session("", 60), greedy, room, at(60)).await, Ok(()), "one of theirs has expired");
+    assert!(store.create(id(8), session("", 60), greedy, room, at(60)).await.is_err());
+}
+
+async fn what_a_network_has_ended_counts_no_more(store: Store) {
+    let room = Room { max_entries: 10, max_per_network: 1 };
+    for number in 0..100 {
+        store.create(id(number), session("", 0), here(), room, at(0)).await.unwrap();
+        let second = store.create(id(1000), session("", 0), here(), room, at(0)).await;
+        assert!(matches!(second, Err(Refusal::Crowded { .. })), "{second:?}");
+        store.remove(id(number), PROTOCOL, at(0)).await.unwrap();
+    }
 }
 
 async fn a_flood_from_all_sides_stays_within_the_bounds(store: Store) {
@@ -193,7 +243,9 @@ async fn a_flood_from_all_sides_stays_within_the_bounds(store: Store) {
                 let mut opened = 0;
                 for number in 0..500u64 {
                     let id = id(flooder * 1000 + u128::from(number));
-                    opened += u64::from(store.create(id, session("1234", number), MAX, at(number)).await.is_ok());
+                    opened += u64::from(
+                        store.create(id, session("1234", number), here(), room(MAX), at(number)).await.is_ok(),
+                    );
                     assert!(store.entries() <= MAX as u64, "{} sessions", store.entries());
                     assert!(store.bytes() <= 4 * MAX as u64, "{} bytes", store.bytes());
                 }
@@ -211,9 +263,9 @@ async fn a_flood_from_all_sides_stays_within_the_bounds(store: Store) {
 async fn a_sweep_takes_out_what_has_expired_and_nothing_else(store: Store) {
     assert_eq!(store.sweep(at(0)), None);
     for number in 0..1000 {
-        store.create(id(number), session("x", 0), 2000, at(0)).await.unwrap();
+        store.create(id(number), session("x", 0), here(), room(2000), at(0)).await.unwrap();
     }
-    store.create(id(1000), session("xy", 10), 2000, at(10)).await.unwrap();
+    store.create(id(1000), session("xy", 10), here(), room(2000), at(10)).await.unwrap();
     assert_eq!(store.sweep(at(59)), Some(at(60)));
     assert_eq!(store.entries(), 1001);
     let mut sweeps = 1;
@@ -229,9 +281,9 @@ async fn a_sweep_takes_out_what_has_expired_and_nothing_else(store: Store) {
 
 async fn a_smaller_bound_lets_the_present_sessions_live(store: Store) {
     for number in 0..5 {
-        store.create(id(number), session("", 0), 5, at(0)).await.unwrap();
+        store.create(id(number), session("", 0), here(), room(5), at(0)).await.unwrap();
     }
-    assert!(store.create(id(5), session("", 1), 2, at(1)).await.is_err());
+    assert!(store.create(id(5), session("", 1), here(), room(2), at(1)).await.is_err());
     for number in 0..5 {
         assert!(store.read(id(number), PROTOCOL, at(1)).await.is_ok());
     }
@@ -240,7 +292,7 @@ async fn a_smaller_bound_lets_the_present_sessions_live(store: Store) {
 async fn a_repeated_write_is_recognised_by_its_content(store: Store) {
     let again =
         |expected, payload: &str, next| Write { retry: Retry::SameContent, ..write(only(expected), payload, next) };
-    store.create(id(1), session("a", 0), 10, at(0)).await.unwrap();
+    store.create(id(1), session("a", 0), here(), room(10), at(0)).await.unwrap();
     let first = store.write(id(1), again(0, "b", 1), at(1)).await.unwrap();
     assert_eq!(store.write(id(1), again(0, "b", 2), at(2)).await, Ok(first), "nothing advances");
     assert_eq!(store.write(id(1), again(0, "c", 2), at(2)).await, Err(Refusal::Stale(first)), "other content");
@@ -258,7 +310,7 @@ fn named(name: &str, expected: u128, payload: &str, next: u128) -> Write {
 }
 
 async fn a_repeated_write_is_recognised_by_its_name(store: Store) {
-    store.create(id(1), session("a", 0), 10, at(0)).await.unwrap();
+    store.create(id(1), session("a", 0), here(), room(10), at(0)).await.unwrap();
     let first = store.write(id(1), named("m1", 0, "b", 1), at(1)).await.unwrap();
     assert_eq!(store.write(id(1), named("m1", 0, "b", 2), at(2)).await, Ok(first));
     assert_eq!(store.write(id(1), named("m1", 5, "x", 2), at(2)).await, Ok(first), "whatever else it says");
@@ -277,7 +329,7 @@ async fn a_repeated_write_is_recognised_by_its_name(store: Store) {
 async fn of_writers_with_one_name_all_are_told_the_same(store: Store) {
     const WRITERS: u128 = 16;
     let store = Arc::new(store);
-    store.create(id(1), session("", 0), 10, at(0)).await.unwrap();
+    store.create(id(1), session("", 0), here(), room(10), at(0)).await.unwrap();
     let start = Arc::new(Barrier::new(WRITERS as usize));
     let writers: Vec<_> = (1..=WRITERS)
         .map(|next| {
@@ -297,7 +349,7 @@ async fn of_writers_with_one_name_all_are_told_the_same(store: Store) {
 }
 
 async fn a_session_forgets_the_oldest_names_first(store: Store) {
-    store.create(id(1), session("", 0), 10, at(0)).await.unwrap();
+    store.create(id(1), session("", 0), here(), room(10), at(0)).await.unwrap();
     for number in 0..=MAX_TRANSACTIONS as u128 {
         store.write(id(1), named(&format!("m{number}"), number, "x", number + 1), at(1)).await.unwrap();
     }

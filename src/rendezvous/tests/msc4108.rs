@@ -155,7 +155,7 @@ fn preflights_are_claimed_for_every_path_that_is_ours() {
 }
 
 fn answer(outcome: Result<Done, Refusal>) -> Reply {
-    let limits = Limits { ttl: Duration::from_mins(1), max_bytes: 4096, max_entries: 2 };
+    let limits = Limits { ttl: Duration::from_mins(1), max_bytes: 4096, room: room(2) };
     let dialect = Dialect::Msc4108 { sessions: "https://a/".into() };
     Request { dialect, limits, operation: Operation::Remove { id: id() } }.answer(outcome, at(1000))
 }

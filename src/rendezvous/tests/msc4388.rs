@@ -180,7 +180,7 @@ fn an_account_is_needed_to_open_sessions_and_for_nothing_else() {
 }
 
 fn answer(unstable: bool, outcome: Result<Done, Refusal>) -> Reply {
-    let limits = Limits { ttl: Duration::from_mins(2), max_bytes: 4096, max_entries: 2 };
+    let limits = Limits { ttl: Duration::from_mins(2), max_bytes: 4096, room: room(2) };
     let dialect = Dialect::Msc4388 { unstable, access: Access::Open };
     Request { dialect, limits, operation: Operation::Discover }.answer(outcome, at(1010))
 }
