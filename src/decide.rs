@@ -15,7 +15,7 @@ use crate::headers::{Client, Cors, Forwarding};
 use crate::inbound::{Inbound, Refusal, Scheme};
 use crate::limits::{Limits, Timeouts};
 use crate::matrix::{Cause, ErrCode, MatrixError};
-use crate::rendezvous::{self, Claim, Rendezvous};
+use crate::rendezvous::{self, Claim, Rendezvous, VERSIONS};
 use crate::reply::{CorsKind, Reply};
 use crate::routing::{AdminApi, Api, ExtraRoute, ExtraRoutes, ExtraTarget, classify};
 use crate::upstream::Upstreams;
@@ -130,6 +130,8 @@ pub struct Forward {
     pub body_limit: u64,
     /// Whether the answer is Matrix's, with CORS headers to be seen to.
     pub matrix: bool,
+    /// Whether the answer says which features there are, and [`Rendezvous::advertisement`] is to be added.
+    pub advertise: bool,
 }
 
 impl Gateway {
@@ -266,6 +268,7 @@ impl Gateway {
             silence: self.timeouts.silence(class, inbound.query_value("timeout")),
             body_limit,
             matrix: true,
+            advertise: self.rendezvous.advertisement().is_some() && inbound.path == VERSIONS,
         }
     }
 
@@ -286,6 +289,7 @@ impl Gateway {
                         silence: if websocket { idle } else { self.timeouts.silence(RouteClass::Extra, None) },
                         body_limit: self.limits.body,
                         matrix: false,
+                        advertise: false,
                     },
                 )
             }

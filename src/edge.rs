@@ -33,6 +33,7 @@ pub mod store;
 mod stream;
 pub mod throttle;
 pub mod tls;
+mod versions;
 pub mod watch;
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //! sessions by whoever has a clock, randomness and the store; the outcome comes back here to become an answer. This
 //! room knows neither stores nor bodies in flight, and each protocol's own words stand in that protocol's file.
 
+mod advertisement;
 mod allowance;
 pub mod capacity;
 mod fields;
@@ -22,6 +23,7 @@ use http::Method;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use self::advertisement::{Advertisement, MAX_VERSIONS, VERSIONS};
 pub use self::allowance::{Allowance, Network, Room};
 pub use self::identity::{Revision, Revisions, SessionId, TransactionId};
 use self::msc3886::Msc3886;
@@ -99,6 +101,7 @@ pub struct Limits {
 pub struct Rendezvous {
     protocols: Option<Protocols>,
     allowance: Allowance,
+    advertisement: Option<Advertisement>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -137,6 +140,12 @@ impl Rendezvous {
     #[must_use]
     pub const fn allowance(&self) -> &Allowance {
         &self.allowance
+    }
+
+    /// What to add to Synapse's answer to [`VERSIONS`], if anything.
+    #[must_use]
+    pub const fn advertisement(&self) -> Option<&Advertisement> {
+        self.advertisement.as_ref()
     }
 
     /// The configured paths below which ids stand, for whoever writes paths down. Those of the protocols themselves

@@ -224,6 +224,9 @@ fn tell_forward(
     told.insert("total".to_owned(), json!(format!("{:?}", gateway.timeouts.total)));
     told.insert("body_limit".to_owned(), json!(forward.body_limit));
     told.insert("websocket".to_owned(), json!(forward.websocket));
+    if forward.advertise {
+        told.insert("advertise".to_owned(), json!(true));
+    }
     let request_id = gateway.forwarding.request_id();
     let added = [
         format!("x-forwarded-for: {client}"),

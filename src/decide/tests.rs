@@ -228,3 +228,23 @@ fn a_long_poll_has_the_budget_that_the_client_asks_for() {
     let Action::Forward(forward) = gateway.decide(&inbound).action else { panic!("not forwarded") };
     assert_eq!(forward.silence, Duration::from_mins(3));
 }
+
+#[test]
+fn the_answer_that_names_the_features_is_added_to_and_no_other() {
+    let marked = |gateway: &Gateway, target: &[u8]| {
+        let (mut parts, ()) = Request::new(()).into_parts();
+        parts.headers.insert(HOST, HeaderValue::from_static("a"));
+        let arrival = arrival();
+        let inbound = Inbound::read(&parts, target, &arrival, &gateway.limits.head).unwrap();
+        match gateway.decide(&inbound).action {
+            Action::Forward(forward) => forward.advertise,
+            other => panic!("{other:?}"),
+        }
+    };
+    let (silent, telling) = (gateway(), gateway_with("{enabled: true, advertise: true}"));
+    assert!(marked(&telling, b"/_matrix/client/versions") && marked(&telling, b"/_matrix/client/versions?x"));
+    assert!(!marked(&silent, b"/_matrix/client/versions"));
+    for other in [&b"/_matrix/client/versions/"[..], b"/_matrix/client/v3/login", b"/app/x"] {
+        assert!(!marked(&telling, other));
+    }
+}

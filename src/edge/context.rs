@@ -47,6 +47,8 @@ pub(super) struct Context {
     pub(super) received_bytes: u64,
     /// Body bytes that were handed to the upstream in this attempt.
     pub(super) sent_body: bool,
+    /// The body of an answer that is added to, as far as it has come.
+    pub(super) held: Option<Vec<u8>>,
     /// The status that the client is being sent.
     pub(super) status: Option<StatusCode>,
     /// Body bytes that were handed to the client's connection.
@@ -80,6 +82,7 @@ impl Context {
             awaits_body: false,
             received_bytes: 0,
             sent_body: false,
+            held: None,
             status: None,
             sent_bytes: 0,
             logged: false,

@@ -26,6 +26,7 @@ use super::record::{self, Head};
 use super::rendezvous::Desk;
 use super::state::State;
 use super::stream;
+use super::versions;
 use crate::decide::{Action, Decision};
 use crate::headers::is_stripped;
 use crate::inbound::{Inbound, Refusal};
@@ -350,6 +351,9 @@ impl ProxyHttp for Proxy {
         if session.as_downstream().is_http2() {
             join_cookies(request)?;
         }
+        if ctx.forward.as_ref().is_some_and(|forward| forward.advertise) {
+            versions::ask(request)?;
+        }
         let skip = ctx.forward.as_ref().map_or(0, |forward| forward.skip);
         if skip > 0 {
             let target = request.raw_path().get(skip..).unwrap_or(b"/").to_vec();
@@ -387,6 +391,9 @@ impl ProxyHttp for Proxy {
         }
         response.insert_header(gateway.forwarding.request_id().clone(), ctx.request_id.clone())?;
         answer::add_hsts(ctx, response)?;
+        if ctx.forward.as_ref().is_some_and(|forward| forward.advertise) {
+            ctx.held = versions::begin(&session.req_header().method, response)?;
+        }
         // The version is that of a hop, and ours speaks 1.1 whatever the upstream speaks.
         response.set_version(Version::HTTP_11);
         if session.is_process_shutting_down() {
@@ -404,9 +411,12 @@ impl ProxyHttp for Proxy {
         &self,
         _session: &mut Session,
         body: &mut Option<Bytes>,
-        _end_of_stream: bool,
+        end_of_stream: bool,
         ctx: &mut Context,
     ) -> Result<Option<Duration>> {
+        if let Some(added) = ctx.running.gateway.rendezvous.advertisement() {
+            versions::pass(&mut ctx.held, body, end_of_stream, added);
+        }
         ctx.sent_bytes += body.as_ref().map_or(0, |chunk| chunk.len() as u64);
         Ok(None)
     }

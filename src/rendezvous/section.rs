@@ -15,7 +15,7 @@ pub use self::quota::QuotaSection;
 use super::msc3886::{CLIENT_PATH, Mount, Msc3886};
 use super::msc4108::{self, Msc4108};
 use super::msc4388::Msc4388;
-use super::{Access, Limits, Protocols, Rendezvous, Room, Served};
+use super::{Access, Advertisement, Limits, Protocols, Rendezvous, Room, Served};
 use crate::problem::Problems;
 use crate::quantity::{Size, Span};
 
@@ -60,6 +60,13 @@ pub struct RendezvousSection {
     /// did, instead of creating it in place: `true` or `false`. The default, `false`, suits every client and spares it
     /// a round trip; sessions answer below both paths in either case.
     pub redirect_unstable: bool,
+
+    /// Whether clients are told of the protocols: `true` or `false`. With `true`, Synapse's answer to
+    /// `/_matrix/client/versions` says `true` of what the gateway serves and `false` of what is `off`
+    /// (`org.matrix.msc3886`, `org.matrix.msc4108`, `io.element.msc4388`); of what Synapse serves it says what Synapse
+    /// says. Element Web looks there before it offers to sign in by QR code. The default, `false`, leaves the answer
+    /// alone. Clients and caches keep it for up to an hour.
+    pub advertise: bool,
 
     pub msc3886: Msc3886Section,
     pub msc4108: Msc4108Section,
@@ -125,6 +132,7 @@ impl Default for RendezvousSection {
             max_bytes: Size(4096),
             max_entries: 10_000,
             redirect_unstable: false,
+            advertise: false,
             msc3886: Msc3886Section::default(),
             msc4108: Msc4108Section::default(),
             msc4388: Msc4388Section::default(),
@@ -162,7 +170,8 @@ impl RendezvousSection {
             return None;
         }
         let protocols = Protocols { msc3886: msc3886?, msc4108: msc4108?, msc4388: msc4388? };
-        Some(Rendezvous { protocols: self.enabled.then_some(protocols), allowance: quota?.1 })
+        let advertisement = (self.enabled && self.advertise).then(|| Advertisement::of(&protocols));
+        Some(Rendezvous { protocols: self.enabled.then_some(protocols), allowance: quota?.1, advertisement })
     }
 
     fn build_msc3886(&self, room: Option<Room>, problems: &mut Problems) -> Option<Msc3886> {

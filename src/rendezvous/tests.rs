@@ -576,3 +576,42 @@ fn a_client_is_an_address_or_a_network_of_version_6() {
     assert!(same(|limits| limits.ipv6_prefix = 48, "2001:db8::1", "2001:db8:0:1::1"));
     assert!(!same(|limits| limits.ipv6_prefix = 128, "2001:db8::1", "2001:db8::2"));
 }
+
+#[test]
+fn what_is_served_here_is_added_to_the_features_of_synapse() {
+    let added = |msc3886, msc4108, msc4388| {
+        let rendezvous = build(|section| {
+            section.advertise = true;
+            section.msc3886.serve = msc3886;
+            section.msc4108.serve = msc4108;
+            section.msc4388.serve = msc4388;
+        });
+        rendezvous.advertisement().cloned().unwrap()
+    };
+    let check = |added: &Advertisement, answer: &str, expected: &str| {
+        let merged = added.merge(answer.as_bytes()).unwrap();
+        assert_eq!(String::from_utf8(merged).unwrap(), expected);
+    };
+    let all = added(Served::Gateway, Served::Gateway, Served::Gateway);
+    check(
+        &all,
+        r#"{"versions":["v1.11"],"unstable_features":{"z":true,"org.matrix.msc4108":false,"a":false},"server":{"x":1}}"#,
+        r#"{"versions":["v1.11"],"unstable_features":{"z":true,"org.matrix.msc4108":true,"a":false,"org.matrix.msc3886":true,"io.element.msc4388":true},"server":{"x":1}}"#,
+    );
+    check(
+        &added(Served::Off, Served::Upstream, Served::Gateway),
+        r#"{"versions":[],"unstable_features":{"org.matrix.msc4108":false}}"#,
+        r#"{"versions":[],"unstable_features":{"org.matrix.msc4108":false,"org.matrix.msc3886":false,"io.element.msc4388":true}}"#,
+    );
+    check(
+        &added(Served::Off, Served::Upstream, Served::Upstream),
+        "{}",
+        r#"{"unstable_features":{"org.matrix.msc3886":false}}"#,
+    );
+    for odd in ["", "[]", "nonsense", r#"{"unstable_features":[]}"#] {
+        assert_eq!(all.merge(odd.as_bytes()), None, "{odd}");
+    }
+    assert_eq!(build(|_| ()).advertisement(), None);
+    let disabled = |section: &mut RendezvousSection| (section.enabled, section.advertise) = (false, true);
+    assert_eq!(build(disabled).advertisement(), None);
+}

@@ -29,3 +29,4 @@ mod rendezvous_msc4388;
 mod retry;
 mod support;
 mod tls;
+mod versions;

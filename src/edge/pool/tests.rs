@@ -17,6 +17,7 @@ fn forward() -> Forward {
         silence: Duration::from_secs(7),
         body_limit: 0,
         matrix: true,
+        advertise: false,
     }
 }
 
