@@ -24,7 +24,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use self::advertisement::{Advertisement, MAX_VERSIONS, VERSIONS};
-pub use self::allowance::{Allowance, Network, Room};
+pub use self::allowance::{Allowance, Room, Visitor};
 pub use self::identity::{Revision, Revisions, SessionId, TransactionId};
 use self::msc3886::Msc3886;
 use self::msc4108::Msc4108;

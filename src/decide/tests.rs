@@ -236,10 +236,8 @@ fn the_answer_that_names_the_features_is_added_to_and_no_other() {
         parts.headers.insert(HOST, HeaderValue::from_static("a"));
         let arrival = arrival();
         let inbound = Inbound::read(&parts, target, &arrival, &gateway.limits.head).unwrap();
-        match gateway.decide(&inbound).action {
-            Action::Forward(forward) => forward.advertise,
-            other => panic!("{other:?}"),
-        }
+        let Action::Forward(forward) = gateway.decide(&inbound).action else { panic!("not forwarded") };
+        forward.advertise
     };
     let (silent, telling) = (gateway(), gateway_with("{enabled: true, advertise: true}"));
     assert!(marked(&telling, b"/_matrix/client/versions") && marked(&telling, b"/_matrix/client/versions?x"));

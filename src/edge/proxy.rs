@@ -129,8 +129,8 @@ impl Proxy {
     ) -> Option<Reply> {
         let (client, running) = (ctx.client?, Arc::clone(&ctx.running));
         let desk = Desk { store: &self.state.store, throttle: &running.throttle };
-        let network = running.gateway.rendezvous.allowance().network(client.address);
-        let mut admitted = desk.admit(request, network);
+        let visitor = running.gateway.rendezvous.allowance().visitor(client.address);
+        let mut admitted = desk.admit(request, visitor);
         if admitted.is_ok() && request.needs_account() {
             admitted = self.accounts.check(&session.req_header().headers, client, running.pools.first()).await;
         }
@@ -142,7 +142,7 @@ impl Proxy {
         match body::read(session, ctx, limit).await {
             Ok(body) => {
                 let now = now();
-                let outcome = desk.carry_out(request, (network, admitted), &body, now, Uuid::new_v4).await;
+                let outcome = desk.carry_out(request, (visitor, admitted), &body, now, Uuid::new_v4).await;
                 Some(request.answer(outcome, now))
             }
             Err(Failure::Answer(error)) => Some(Reply::from(*error).cors(CorsKind::Rendezvous)),

@@ -5,7 +5,7 @@ use uuid::Uuid;
 use crate::edge::store::Store;
 use crate::edge::throttle::Throttle;
 use crate::rendezvous::session::{Session, Timestamp, Write};
-use crate::rendezvous::{Command, Done, Network, Operation, Refusal, Request, Revision, SessionId};
+use crate::rendezvous::{Command, Done, Operation, Refusal, Request, Revision, SessionId, Visitor};
 
 /// Where rendezvous requests are carried out.
 #[derive(Clone, Copy, Debug)]
@@ -19,11 +19,11 @@ pub struct Desk<'a> {
 impl Desk<'_> {
     /// Whether the client may ask at all, as far as that does not depend on its account. Asked once for each request,
     /// before anything else is done about it.
-    pub fn admit(&self, request: &Request, network: Network) -> Result<(), Refusal> {
+    pub fn admit(&self, request: &Request, visitor: Visitor) -> Result<(), Refusal> {
         match request.operation {
-            Operation::Create { .. } | Operation::CreateFromJson => self.throttle.create(network),
+            Operation::Create { .. } | Operation::CreateFromJson => self.throttle.create(visitor),
             // Synapse may have to be asked whose token it is.
-            Operation::Discover if request.needs_account() => self.throttle.create(network),
+            Operation::Discover if request.needs_account() => self.throttle.create(visitor),
             Operation::Write { id, .. } | Operation::WriteFromJson { id, .. } => self.throttle.write(id),
             Operation::Discover | Operation::Read { .. } | Operation::Remove { .. } => Ok(()),
         }
@@ -37,7 +37,7 @@ impl Desk<'_> {
     pub async fn carry_out(
         &self,
         request: &Request,
-        (network, admitted): (Network, Result<(), Refusal>),
+        (visitor, admitted): (Visitor, Result<(), Refusal>),
         body: &[u8],
         now: Timestamp,
         draw: impl Fn() -> Uuid + Send,
@@ -57,7 +57,7 @@ impl Desk<'_> {
                 let id = SessionId::new(draw());
                 let session = Session::open(protocol, content, Revision::new(draw()), now, request.limits.ttl);
                 let stamp = session.stamp();
-                self.store.create(id, session, network, request.limits.room, now).await?;
+                self.store.create(id, session, visitor, request.limits.room, now).await?;
                 Ok(Done::Created(id, stamp))
             }
             Command::Read { id, known } => {

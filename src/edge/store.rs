@@ -5,7 +5,7 @@ mod memory;
 
 pub use self::memory::MemoryStore;
 use crate::rendezvous::session::{Session, Stamp, Timestamp, Write};
-use crate::rendezvous::{Network, Protocol, Refusal, Room, SessionId};
+use crate::rendezvous::{Protocol, Refusal, Room, SessionId, Visitor};
 
 /// A store of rendezvous sessions.
 #[derive(Debug)]
@@ -16,18 +16,18 @@ pub enum Store {
 
 #[expect(clippy::unused_async, reason = "callers must be ready for a store that is reached over the network")]
 impl Store {
-    /// Puts a new session of a network in, unless there are as many live ones already as there is room for, of that
-    /// network or of all, or the id is in use.
+    /// Puts a new session of a visitor in, unless there are as many live ones already as there is room for, of that
+    /// visitor or of all, or the id is in use.
     pub async fn create(
         &self,
         id: SessionId,
         session: Session,
-        network: Network,
+        visitor: Visitor,
         room: Room,
         now: Timestamp,
     ) -> Result<(), Refusal> {
         match self {
-            Self::Memory(store) => store.create(id, session, network, room, now),
+            Self::Memory(store) => store.create(id, session, visitor, room, now),
         }
     }
 

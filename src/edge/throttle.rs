@@ -1,4 +1,4 @@
-//! How often clients may ask: token buckets, by network and by session.
+//! How often clients may ask: token buckets, by visitor and by session.
 
 use std::fmt;
 use std::hash::Hash;
@@ -7,12 +7,12 @@ use std::num::NonZeroU32;
 use governor::clock::{Clock as _, DefaultClock};
 use governor::{DefaultKeyedRateLimiter, Quota};
 
-use crate::rendezvous::{Allowance, Network, Refusal, SessionId};
+use crate::rendezvous::{Allowance, Refusal, SessionId, Visitor};
 
 /// The buckets of one configuration.
 #[derive(Debug)]
 pub struct Throttle {
-    creations: Buckets<Network>,
+    creations: Buckets<Visitor>,
     reads: Buckets<SessionId>,
     writes: Buckets<SessionId>,
 }
@@ -22,15 +22,15 @@ impl Throttle {
     #[must_use]
     pub fn new(allowance: &Allowance) -> Self {
         Self {
-            creations: Buckets::new(allowance.creations_per_minute, Allowance::MAX_NETWORKS),
+            creations: Buckets::new(allowance.creations_per_minute, Allowance::MAX_VISITORS),
             reads: Buckets::new(allowance.reads_per_minute, allowance.max_sessions),
             writes: Buckets::new(allowance.writes_per_minute, allowance.max_sessions),
         }
     }
 
-    /// Whether a network may open one more session now.
-    pub fn create(&self, network: Network) -> Result<(), Refusal> {
-        self.creations.take(&network)
+    /// Whether a visitor may open one more session now.
+    pub fn create(&self, visitor: Visitor) -> Result<(), Refusal> {
+        self.creations.take(&visitor)
     }
 
     /// Whether a session may be read once more now.
@@ -110,8 +110,8 @@ mod tests {
         }
     }
 
-    fn network(address: &str) -> Network {
-        allowance(1).network(address.parse::<IpAddr>().unwrap())
+    fn visitor(address: &str) -> Visitor {
+        allowance(1).visitor(address.parse::<IpAddr>().unwrap())
     }
 
     fn session(number: u128) -> SessionId {
@@ -121,7 +121,7 @@ mod tests {
     #[test]
     fn a_client_that_has_had_its_share_waits_for_the_next() {
         let throttle = Throttle::new(&allowance(3));
-        let (one, other) = (network("192.0.2.1"), network("192.0.2.2"));
+        let (one, other) = (visitor("192.0.2.1"), visitor("192.0.2.2"));
         for _ in 0..3 {
             assert_eq!(throttle.create(one), Ok(()));
         }
@@ -134,9 +134,9 @@ mod tests {
     #[test]
     fn a_household_is_one_client() {
         let throttle = Throttle::new(&allowance(1));
-        assert_eq!(throttle.create(network("2001:db8::1")), Ok(()));
-        assert!(throttle.create(network("2001:db8::ffff:1")).is_err());
-        assert_eq!(throttle.create(network("2001:db8:0:1::1")), Ok(()));
+        assert_eq!(throttle.create(visitor("2001:db8::1")), Ok(()));
+        assert!(throttle.create(visitor("2001:db8::ffff:1")).is_err());
+        assert_eq!(throttle.create(visitor("2001:db8:0:1::1")), Ok(()));
     }
 
     #[test]
@@ -150,7 +150,7 @@ mod tests {
     #[test]
     fn without_a_bound_nobody_waits() {
         let throttle = Throttle::new(&allowance(0));
-        assert!((0..1000).all(|_| throttle.create(network("192.0.2.1")).is_ok() && throttle.read(session(1)).is_ok()));
+        assert!((0..1000).all(|_| throttle.create(visitor("192.0.2.1")).is_ok() && throttle.read(session(1)).is_ok()));
     }
 
     #[test]

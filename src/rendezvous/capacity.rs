@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
 use super::session::Timestamp;
-use super::{Limits, Network, Refusal, Room, SessionId};
+use super::{Limits, Refusal, Room, SessionId, Visitor};
 
 /// What a session takes beside its payload: its record, its share of the tables with the slack that they grow by, and
 /// a media type of its own. Measured at 250 bytes as a rule and at 400 in the worst case.
@@ -21,19 +21,19 @@ const ROUNDING: u64 = 32;
 /// others do.
 #[derive(Debug, Default)]
 pub struct Occupancy {
-    departures: BTreeMap<(Timestamp, SessionId), Network>,
-    /// How many of them each network has opened; none of them has 0.
-    networks: BTreeMap<Network, usize>,
+    departures: BTreeMap<(Timestamp, SessionId), Visitor>,
+    /// How many of them each visitor has opened; none of them has 0.
+    visitors: BTreeMap<Visitor, usize>,
 }
 
 impl Occupancy {
-    /// Lets a session in, unless there are as many as there may be, of this network or of all.
+    /// Lets a session in, unless there are as many as there may be, of this visitor or of all.
     ///
     /// Expired sessions count until [`Occupancy::pop_expired`] has taken them out.
     pub fn enter(
         &mut self,
         id: SessionId,
-        network: Network,
+        visitor: Visitor,
         expires: Timestamp,
         room: Room,
         now: Timestamp,
@@ -41,28 +41,28 @@ impl Occupancy {
         if let Some(next) = self.next_departure().filter(|_| self.departures.len() >= room.max_entries) {
             return Err(Refusal::Full { retry_after: now.until(next) });
         }
-        let of_network = self.networks.entry(network).or_default();
-        if *of_network >= room.max_per_network {
-            // By then, all that the network has now are gone.
+        let of_visitor = self.visitors.entry(visitor).or_default();
+        if *of_visitor >= room.max_per_visitor {
+            // By then, all that the visitor has now are gone.
             return Err(Refusal::Crowded { retry_after: now.until(expires) });
         }
-        *of_network += 1;
-        self.departures.insert((expires, id), network);
+        *of_visitor += 1;
+        self.departures.insert((expires, id), visitor);
         Ok(())
     }
 
     /// Takes out a session that ended before its time.
     pub fn leave(&mut self, id: SessionId, expires: Timestamp) {
-        if let Some(network) = self.departures.remove(&(expires, id)) {
-            self.left(network);
+        if let Some(visitor) = self.departures.remove(&(expires, id)) {
+            self.left(visitor);
         }
     }
 
     /// Takes out the session that expired first, if any has.
     pub fn pop_expired(&mut self, now: Timestamp) -> Option<SessionId> {
         let first = self.departures.first_entry().filter(|first| first.key().0 <= now)?;
-        let ((_, id), network) = first.remove_entry();
-        self.left(network);
+        let ((_, id), visitor) = first.remove_entry();
+        self.left(visitor);
         Some(id)
     }
 
@@ -84,11 +84,11 @@ impl Occupancy {
         self.departures.is_empty()
     }
 
-    fn left(&mut self, network: Network) {
-        if let Entry::Occupied(mut of_network) = self.networks.entry(network) {
-            match of_network.get().saturating_sub(1) {
-                0 => drop(of_network.remove()),
-                fewer => drop(of_network.insert(fewer)),
+    fn left(&mut self, visitor: Visitor) {
+        if let Entry::Occupied(mut of_visitor) = self.visitors.entry(visitor) {
+            match of_visitor.get().saturating_sub(1) {
+                0 => drop(of_visitor.remove()),
+                fewer => drop(of_visitor.insert(fewer)),
             }
         }
     }

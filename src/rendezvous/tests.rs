@@ -60,7 +60,7 @@ fn errcode(reply: &Reply) -> &'static str {
 }
 
 fn room(max_entries: usize) -> Room {
-    Room { max_entries, max_per_network: max_entries }
+    Room { max_entries, max_per_visitor: max_entries }
 }
 
 fn id() -> SessionId {
@@ -368,7 +368,7 @@ fn problems(change: impl FnOnce(&mut RendezvousSection)) -> Vec<String> {
     problems.as_slice().iter().map(ToString::to_string).collect()
 }
 
-/// What counting requests takes: networks, and sessions read and written to.
+/// What counting requests takes: visitors, and sessions read and written to.
 const COUNTERS: u64 = 96 * (65_536 + 2 * 20_000);
 
 #[test]
@@ -521,26 +521,26 @@ proptest! {
     fn the_house_is_never_overfull_and_its_order_is_that_of_expiry(
         steps in prop::collection::vec((0..3u8, 0..40u128, 0..3u8, 0..20u64), 1..200),
     ) {
-        const ROOM: Room = Room { max_entries: 8, max_per_network: 4 };
+        const ROOM: Room = Room { max_entries: 8, max_per_visitor: 4 };
         let allowance = *build(|_| ()).allowance();
         let mut occupancy = Occupancy::default();
-        let mut inside: Vec<(u64, u128, Network)> = Vec::new();
+        let mut inside: Vec<(u64, u128, Visitor)> = Vec::new();
         let mut now = 1;
         for (step, number, host, wait) in steps {
             now += wait;
             let id = |number: u128| SessionId::new(uuid::Uuid::from_u128(number));
             match step {
                 0 if inside.iter().all(|(_, other, _)| *other != number) => {
-                    let network = allowance.network([192, 0, 2, host].into());
-                    let of_network = inside.iter().filter(|(.., other)| *other == network).count();
-                    let entered = occupancy.enter(id(number), network, at(now + 60), ROOM, at(now));
+                    let visitor = allowance.visitor([192, 0, 2, host].into());
+                    let of_visitor = inside.iter().filter(|(.., other)| *other == visitor).count();
+                    let entered = occupancy.enter(id(number), visitor, at(now + 60), ROOM, at(now));
                     let expected = if inside.len() >= ROOM.max_entries {
                         let next = inside.iter().min().unwrap().0;
                         Err(Refusal::Full { retry_after: Duration::from_secs(next.saturating_sub(now)) })
-                    } else if of_network >= ROOM.max_per_network {
+                    } else if of_visitor >= ROOM.max_per_visitor {
                         Err(Refusal::Crowded { retry_after: Duration::from_mins(1) })
                     } else {
-                        inside.push((now + 60, number, network));
+                        inside.push((now + 60, number, visitor));
                         Ok(())
                     };
                     prop_assert_eq!(entered, expected);
@@ -563,11 +563,11 @@ proptest! {
 }
 
 #[test]
-fn a_client_is_an_address_or_a_network_of_version_6() {
+fn a_visitor_is_an_address_or_a_network_of_version_6() {
     let same = |change: fn(&mut QuotaSection), one: &str, other: &str| {
         let rendezvous = build(|section| change(&mut section.limits));
-        let network = |address: &str| rendezvous.allowance().network(address.parse().unwrap());
-        network(one) == network(other)
+        let visitor = |address: &str| rendezvous.allowance().visitor(address.parse().unwrap());
+        visitor(one) == visitor(other)
     };
     assert!(!same(|_| (), "192.0.2.1", "192.0.2.2"));
     assert!(same(|limits| limits.ipv4_prefix = 24, "192.0.2.1", "192.0.2.2"));

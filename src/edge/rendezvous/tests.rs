@@ -53,9 +53,9 @@ impl Server {
             Claim::Exchange(request) => {
                 let body = body.as_bytes();
                 let desk = Desk { store: &self.store, throttle: &self.throttle };
-                let network = self.rendezvous.allowance().network([192, 0, 2, 1].into());
-                let admitted = desk.admit(&request, network).and(self.account.clone());
-                let outcome = desk.carry_out(&request, (network, admitted), body, self.now, Uuid::new_v4).await;
+                let visitor = self.rendezvous.allowance().visitor([192, 0, 2, 1].into());
+                let admitted = desk.admit(&request, visitor).and(self.account.clone());
+                let outcome = desk.carry_out(&request, (visitor, admitted), body, self.now, Uuid::new_v4).await;
                 request.answer(outcome, self.now)
             }
             Claim::Reply(reply) => *reply,

@@ -8,7 +8,7 @@ use dashmap::mapref::entry::Entry;
 
 use crate::rendezvous::capacity::Occupancy;
 use crate::rendezvous::session::{Session, Stamp, Timestamp, Write};
-use crate::rendezvous::{Network, Protocol, Refusal, Room, SessionId};
+use crate::rendezvous::{Protocol, Refusal, Room, SessionId, Visitor};
 
 /// How many expired sessions each new one takes out. With more than one, a crowd of them shrinks without the sweep.
 const DEPARTURES_PER_ARRIVAL: usize = 2;
@@ -33,7 +33,7 @@ impl MemoryStore {
         &self,
         id: SessionId,
         session: Session,
-        network: Network,
+        visitor: Visitor,
         room: Room,
         now: Timestamp,
     ) -> Result<(), Refusal> {
@@ -42,7 +42,7 @@ impl MemoryStore {
         let Entry::Vacant(vacancy) = self.sessions.entry(id) else {
             return Err(Refusal::Taken);
         };
-        occupancy.enter(id, network, session.stamp().expires, room, now)?;
+        occupancy.enter(id, visitor, session.stamp().expires, room, now)?;
         self.entries.fetch_add(1, Ordering::Relaxed);
         self.bytes.fetch_add(size(&session), Ordering::Relaxed);
         vacancy.insert(Box::new(session));

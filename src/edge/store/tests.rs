@@ -34,8 +34,8 @@ contract!(memory: crate::edge::store::Store::Memory(crate::edge::store::MemorySt
     the_same_payload_does_not_bring_a_revision_back
     a_removed_session_stays_removed_and_makes_room
     a_full_store_refuses_until_something_expires
-    a_network_that_has_had_its_share_leaves_room_for_others
-    what_a_network_has_ended_counts_no_more
+    a_visitor_that_has_had_its_share_leaves_room_for_others
+    what_a_visitor_has_ended_counts_no_more
     a_flood_from_all_sides_stays_within_the_bounds
     a_sweep_takes_out_what_has_expired_and_nothing_else
     a_smaller_bound_lets_the_present_sessions_live
@@ -54,10 +54,10 @@ fn at(seconds: u64) -> Timestamp {
 
 /// Room for so many, whoever they are.
 fn room(max_entries: usize) -> Room {
-    Room { max_entries, max_per_network: usize::MAX }
+    Room { max_entries, max_per_visitor: usize::MAX }
 }
 
-fn network(address: &str) -> Network {
+fn visitor(address: &str) -> Visitor {
     let allowance = Allowance {
         creations_per_minute: None,
         reads_per_minute: None,
@@ -66,11 +66,11 @@ fn network(address: &str) -> Network {
         ipv6_prefix: 64,
         max_sessions: 0,
     };
-    allowance.network(address.parse().unwrap())
+    allowance.visitor(address.parse().unwrap())
 }
 
-fn here() -> Network {
-    network("192.0.2.1")
+fn here() -> Visitor {
+    visitor("192.0.2.1")
 }
 
 fn id(number: u128) -> SessionId {
@@ -206,11 +206,11 @@ async fn a_full_store_refuses_until_something_expires(store: Store) {
     assert!(store.create(id(4), session("", 60), here(), room(2), at(60)).await.is_err());
 }
 
-async fn a_network_that_has_had_its_share_leaves_room_for_others(store: Store) {
-    let room = Room { max_entries: 4, max_per_network: 2 };
-    let (greedy, other) = (network("2001:db8::1"), network("2001:db8:0:1::1"));
+async fn a_visitor_that_has_had_its_share_leaves_room_for_others(store: Store) {
+    let room = Room { max_entries: 4, max_per_visitor: 2 };
+    let (greedy, other) = (visitor("2001:db8::1"), visitor("2001:db8:0:1::1"));
     store.create(id(1), session("", 0), greedy, room, at(0)).await.unwrap();
-    store.create(id(2), session("", 10), network("2001:db8::2"), room, at(10)).await.unwrap();
+    store.create(id(2), session("", 10), visitor("2001:db8::2"), room, at(10)).await.unwrap();
     let refused = store.create(id(3), session("", 20), greedy, room, at(20)).await;
     let Err(Refusal::Crowded { retry_after }) = refused else { panic!("{refused:?}") };
     assert!(retry_after > Duration::ZERO && retry_after <= TTL, "{retry_after:?}");
@@ -223,8 +223,8 @@ async fn a_network_that_has_had_its_share_leaves_room_for_others(store: Store) {
     assert!(store.create(id(8), session("", 60), greedy, room, at(60)).await.is_err());
 }
 
-async fn what_a_network_has_ended_counts_no_more(store: Store) {
-    let room = Room { max_entries: 10, max_per_network: 1 };
+async fn what_a_visitor_has_ended_counts_no_more(store: Store) {
+    let room = Room { max_entries: 10, max_per_visitor: 1 };
     for number in 0..100 {
         store.create(id(number), session("", 0), here(), room, at(0)).await.unwrap();
         let second = store.create(id(1000), session("", 0), here(), room, at(0)).await;

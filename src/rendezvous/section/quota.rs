@@ -64,7 +64,7 @@ impl QuotaSection {
         let prefixes_are_valid =
             check("ipv4_prefix", self.ipv4_prefix, 8, 32) & check("ipv6_prefix", self.ipv6_prefix, 16, 128);
         let max_entries = max_entries.filter(|_| prefixes_are_valid)?;
-        let max_per_network = if self.sessions == 0 { usize::MAX } else { usize::try_from(self.sessions).ok()? };
+        let max_per_visitor = if self.sessions == 0 { usize::MAX } else { usize::try_from(self.sessions).ok()? };
         let allowance = Allowance {
             creations_per_minute: NonZeroU32::new(self.creations_per_minute),
             reads_per_minute: NonZeroU32::new(self.reads_per_minute),
@@ -73,6 +73,6 @@ impl QuotaSection {
             ipv6_prefix: self.ipv6_prefix,
             max_sessions: max_entries.saturating_mul(2),
         };
-        Some((Room { max_entries, max_per_network }, allowance))
+        Some((Room { max_entries, max_per_visitor }, allowance))
     }
 }
