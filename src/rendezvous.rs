@@ -50,6 +50,9 @@ pub enum Protocol {
 }
 
 impl Protocol {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Msc3886, Self::Msc4108, Self::Msc4388];
+
     /// The name in metrics and in `explain`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

@@ -3,8 +3,10 @@
 //! What every request touches is resolved beforehand: counting a request is a few atomic additions. Only a request with
 //! a cause looks its counter up by labels.
 
+mod rendezvous;
+
 use std::fmt;
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::OnceLock;
 use std::time::{Duration, SystemTime};
 
 use prometheus::core::Collector;
@@ -13,11 +15,14 @@ use prometheus::{
     Result, TextEncoder,
 };
 
+use self::rendezvous::RendezvousMetrics;
+pub use self::rendezvous::RendezvousUsage;
 use crate::class::RouteClass;
 use crate::observe::{
     AccessRecord, CONNECTION_BUCKETS, Handshake, MethodLabel, Metric, REQUEST_BUCKETS, Reload, STATUS_LABELS, names,
     status_index,
 };
+use crate::rendezvous::{Done, Protocol, Refusal};
 
 /// Everything that the gateway counts.
 pub struct GatewayMetrics {
@@ -38,22 +43,9 @@ pub struct GatewayMetrics {
     certificate_expiry: IntGaugeVec,
     /// In the order of [`Reload::ALL`].
     reloads: Vec<(Reload, IntCounter)>,
-    rendezvous_entries: IntGauge,
-    rendezvous_bytes: IntGauge,
-    rendezvous_usage: Mutex<Option<UsageSource>>,
+    rendezvous: RendezvousMetrics,
     access_log_dropped: IntCounter,
 }
-
-/// What the rendezvous sessions in memory take.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct RendezvousUsage {
-    /// Number of sessions.
-    pub entries: u64,
-    /// Bytes that are counted against the store's bound.
-    pub bytes: u64,
-}
-
-type UsageSource = Box<dyn Fn() -> RendezvousUsage + Send + Sync>;
 
 struct ClassMetrics {
     duration: Histogram,
@@ -110,9 +102,7 @@ impl GatewayMetrics {
                 .iter()
                 .map(|&result| Ok((result, reloads.get_metric_with_label_values(&[result.as_str()])?)))
                 .collect::<Result<_>>()?,
-            rendezvous_entries: register.gauge(names::RENDEZVOUS_ENTRIES)?,
-            rendezvous_bytes: register.gauge(names::RENDEZVOUS_BYTES)?,
-            rendezvous_usage: Mutex::new(None),
+            rendezvous: RendezvousMetrics::new(&register)?,
             access_log_dropped: register.counter(names::ACCESS_LOG_DROPPED)?,
             registry,
         })
@@ -184,8 +174,13 @@ impl GatewayMetrics {
     }
 
     /// Sets whom to ask, at each exposition, what the rendezvous sessions take. The source must not block.
-    pub fn watch_rendezvous(&self, source: impl Fn() -> RendezvousUsage + Send + Sync + 'static) {
-        *self.rendezvous_usage.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(source));
+    pub fn watch_rendezvous(&self, source: impl Fn(Protocol) -> RendezvousUsage + Send + Sync + 'static) {
+        self.rendezvous.watch(source);
+    }
+
+    /// Counts what came of a rendezvous request.
+    pub fn rendezvous(&self, protocol: Protocol, outcome: &std::result::Result<Done, Refusal>) {
+        self.rendezvous.count(protocol, outcome);
     }
 
     /// The counter that the access log counts lost lines with.
@@ -196,11 +191,7 @@ impl GatewayMetrics {
 
     /// The media type and body of an answer to Prometheus.
     pub fn render(&self) -> Result<(&'static str, Vec<u8>)> {
-        if let Some(source) = &*self.rendezvous_usage.lock().unwrap_or_else(PoisonError::into_inner) {
-            let usage = source();
-            self.rendezvous_entries.set(signed(usage.entries));
-            self.rendezvous_bytes.set(signed(usage.bytes));
-        }
+        self.rendezvous.refresh();
         let mut body = Vec::new();
         TextEncoder::new().encode(&self.registry.gather(), &mut body)?;
         Ok((prometheus::TEXT_FORMAT, body))

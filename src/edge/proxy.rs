@@ -143,6 +143,7 @@ impl Proxy {
             Ok(body) => {
                 let now = now();
                 let outcome = desk.carry_out(request, (visitor, admitted), &body, now, Uuid::new_v4).await;
+                self.state.metrics.rendezvous(request.protocol(), &outcome);
                 Some(request.answer(outcome, now))
             }
             Err(Failure::Answer(error)) => Some(Reply::from(*error).cors(CorsKind::Rendezvous)),

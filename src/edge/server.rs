@@ -26,7 +26,7 @@ use super::exposition::{self, Exposition};
 use super::housekeeping::Housekeeping;
 use super::journal;
 use super::listener::{AcceptDeadlines, AcceptEvents, AcceptPolicy, Connected, Listeners};
-use super::metrics::{GatewayMetrics, RendezvousUsage};
+use super::metrics::GatewayMetrics;
 use super::pool::Pool;
 use super::proxy::Proxy;
 use super::signals::{Order, Signals};
@@ -81,7 +81,7 @@ pub fn run(prepared: Prepared, reread: Reread) -> anyhow::Result<()> {
     let state =
         Arc::new(State::new(running(config), Store::Memory(MemoryStore::default()), Arc::clone(&metrics), access_log));
     let usage = Arc::clone(&state);
-    metrics.watch_rendezvous(move || RendezvousUsage { entries: usage.store.entries(), bytes: usage.store.bytes() });
+    metrics.watch_rendezvous(move |protocol| usage.store.usage(protocol));
     resolve_first(&state, &setup);
     // A plain drop would wait for a resolver that hangs.
     setup.shutdown_background();

@@ -4,6 +4,7 @@
 mod memory;
 
 pub use self::memory::MemoryStore;
+use crate::edge::metrics::RendezvousUsage;
 use crate::rendezvous::session::{Session, Stamp, Timestamp, Write};
 use crate::rendezvous::{Protocol, Refusal, Room, SessionId, Visitor};
 
@@ -61,19 +62,11 @@ impl Store {
         }
     }
 
-    /// How many sessions this process holds, expired ones that have not been swept included.
+    /// What the sessions of a protocol take in this process, and how many have expired in it.
     #[must_use]
-    pub fn entries(&self) -> u64 {
+    pub fn usage(&self, protocol: Protocol) -> RendezvousUsage {
         match self {
-            Self::Memory(store) => store.entries(),
-        }
-    }
-
-    /// How many bytes of payload this process holds.
-    #[must_use]
-    pub fn bytes(&self) -> u64 {
-        match self {
-            Self::Memory(store) => store.bytes(),
+            Self::Memory(store) => store.usage(protocol),
         }
     }
 }

@@ -68,10 +68,18 @@ metrics! {
         "When a certificate expires, in seconds since 1970.";
     CONFIG_RELOADS = "config_reloads_total" ["result"]
         "Reloads of the configuration; a refused one left the old configuration in use.";
-    RENDEZVOUS_ENTRIES = "rendezvous_entries" []
+    RENDEZVOUS_ENTRIES = "rendezvous_entries" ["protocol"]
         "Rendezvous sessions that are held in memory.";
-    RENDEZVOUS_BYTES = "rendezvous_bytes" []
-        "Bytes that rendezvous sessions take in memory.";
+    RENDEZVOUS_BYTES = "rendezvous_bytes" ["protocol"]
+        "Bytes of payload that rendezvous sessions hold in memory.";
+    RENDEZVOUS_CREATED = "rendezvous_created_total" ["protocol"]
+        "Rendezvous sessions that were opened.";
+    RENDEZVOUS_EXPIRED = "rendezvous_expired_total" ["protocol"]
+        "Rendezvous sessions that lived to the end of their time.";
+    RENDEZVOUS_CONFLICTS = "rendezvous_conflicts_total" ["protocol"]
+        "Writes to rendezvous sessions that were refused because somebody else had written.";
+    RENDEZVOUS_REFUSED = "rendezvous_refused_total" ["protocol", "cause"]
+        "Rendezvous requests refused at a bound; cause is overloaded for that of all sessions, else that of one client.";
     ACCESS_LOG_DROPPED = "access_log_dropped_total" []
         "Lines of the access log that were lost because its target was too slow or failed.";
     START_TIME = "start_time_seconds" []

@@ -156,6 +156,12 @@ impl Session {
         Self { protocol, stamp: Stamp { revision, modified: now, expires: now.after(ttl) }, content, history: None }
     }
 
+    /// Whose it is.
+    #[must_use]
+    pub const fn protocol(&self) -> Protocol {
+        self.protocol
+    }
+
     /// Its present state.
     #[must_use]
     pub const fn stamp(&self) -> Stamp {

@@ -5,6 +5,7 @@ use std::thread;
 
 use crate::support::asked::{over_h1, over_h2};
 use crate::support::gateway::Gateway;
+use crate::support::metrics::{METRICS, Metrics};
 use crate::support::told::Told;
 use crate::support::upstream::{Then, Upstream, fine};
 
@@ -285,4 +286,31 @@ fn who_asks_too_often_is_told_when_to_come_back() {
         assert!((1..=20).contains(&refused.one("retry-after").unwrap().parse::<u64>().unwrap()), "{refused:?}");
     }
     assert_eq!(ask("DELETE", &session, &[], "").status, 204);
+}
+
+#[test]
+fn sessions_are_counted_by_protocol() {
+    let upstream = Upstream::answering(fine());
+    let more = "rendezvous: {enabled: true, msc4108: {ttl: 2s}, limits: {creations_per_minute: 2}}\n";
+    let gateway = Gateway::before(&upstream, &format!("{more}{METRICS}"));
+    let metrics = Metrics::of(&gateway);
+    let mut client = gateway.client();
+    let (session, tag) = create(&mut |m, t, f, b| over_h1(&mut client, m, t, f, b), "ping");
+    for _ in 0..2 {
+        over_h1(&mut client, "PUT", &session, &[TEXT, ("if-match", &tag)], "pong!");
+    }
+    assert_eq!(over_h1(&mut client, "POST", "/_matrix/client/v1/rendezvous", &[], "{\"data\":\"\"}").status, 200);
+    assert_eq!(over_h1(&mut client, "POST", CREATE, &[TEXT], "").status, 429);
+    for (series, value) in [
+        ("rendezvous_created_total{protocol=\"msc4108\"}", 1.0),
+        ("rendezvous_conflicts_total{protocol=\"msc4108\"}", 1.0),
+        ("rendezvous_refused_total{cause=\"rate_limited\",protocol=\"msc4108\"}", 1.0),
+        ("rendezvous_created_total{protocol=\"msc4388\"}", 1.0),
+        ("rendezvous_entries{protocol=\"msc4388\"}", 1.0),
+        ("rendezvous_expired_total{protocol=\"msc4108\"}", 1.0),
+        ("rendezvous_entries{protocol=\"msc4108\"}", 0.0),
+        ("rendezvous_bytes{protocol=\"msc4108\"}", 0.0),
+    ] {
+        metrics.wait(series, value);
+    }
 }

@@ -158,15 +158,17 @@ fn the_process_the_configuration_and_the_sessions_are_described() {
     let metrics = metrics();
     metrics.reload(Reload::Refused);
     metrics.access_log_dropped().inc_by(7);
-    metrics.watch_rendezvous(|| RendezvousUsage { entries: 3, bytes: 4096 });
+    metrics.watch_rendezvous(|_| RendezvousUsage { entries: 3, bytes: 4096, expired: 5 });
+    metrics.render().unwrap();
     check(
         &metrics,
         &[
             r#"synapse_gateway_config_reloads_total{result="applied"} 0"#,
             r#"synapse_gateway_config_reloads_total{result="refused"} 1"#,
             "synapse_gateway_access_log_dropped_total 7",
-            "synapse_gateway_rendezvous_entries 3",
-            "synapse_gateway_rendezvous_bytes 4096",
+            r#"synapse_gateway_rendezvous_entries{protocol="msc3886"} 3"#,
+            r#"synapse_gateway_rendezvous_bytes{protocol="msc4388"} 4096"#,
+            r#"synapse_gateway_rendezvous_expired_total{protocol="msc4108"} 5"#,
             "synapse_gateway_start_time_seconds 1795502820",
             concat!("synapse_gateway_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"} 1"),
         ],
@@ -185,4 +187,35 @@ fn every_named_metric_is_exposed() {
         assert!(body.contains(&format!("# HELP {} {}", metric.name, metric.help)), "{}", metric.name);
     }
     assert_eq!(body.matches("# HELP").count(), names::ALL.len());
+}
+
+#[test]
+fn what_comes_of_rendezvous_requests_is_counted_by_protocol() {
+    let metrics = metrics();
+    let wait = Duration::from_secs(1);
+    let now = crate::rendezvous::session::Timestamp::from(SystemTime::UNIX_EPOCH);
+    let revision = crate::rendezvous::Revision::new(uuid::Uuid::nil());
+    let stamp = crate::rendezvous::session::Stamp { revision, modified: now, expires: now };
+    let id = crate::rendezvous::SessionId::new(uuid::Uuid::nil());
+    for outcome in [
+        Ok(Done::Created(id, stamp)),
+        Ok(Done::Written(stamp)),
+        Err(Refusal::Stale(stamp)),
+        Err(Refusal::Absent),
+        Err(Refusal::Full { retry_after: wait }),
+        Err(Refusal::Crowded { retry_after: wait }),
+        Err(Refusal::TooOften { retry_after: wait }),
+    ] {
+        metrics.rendezvous(Protocol::Msc4108, &outcome);
+    }
+    check(
+        &metrics,
+        &[
+            r#"synapse_gateway_rendezvous_created_total{protocol="msc4108"} 1"#,
+            r#"synapse_gateway_rendezvous_created_total{protocol="msc3886"} 0"#,
+            r#"synapse_gateway_rendezvous_conflicts_total{protocol="msc4108"} 1"#,
+            r#"synapse_gateway_rendezvous_refused_total{cause="overloaded",protocol="msc4108"} 1"#,
+            r#"synapse_gateway_rendezvous_refused_total{cause="rate_limited",protocol="msc4108"} 2"#,
+        ],
+    );
 }

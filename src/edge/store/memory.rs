@@ -6,6 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
 
+use crate::edge::metrics::RendezvousUsage;
 use crate::rendezvous::capacity::Occupancy;
 use crate::rendezvous::session::{Session, Stamp, Timestamp, Write};
 use crate::rendezvous::{Protocol, Refusal, Room, SessionId, Visitor};
@@ -24,8 +25,32 @@ pub struct MemoryStore {
     sessions: DashMap<SessionId, Box<Session>>,
     /// Exactly the keys of `sessions` whenever the lock is free. Locked before a shard, never while holding one.
     occupancy: Mutex<Occupancy>,
+    counted: Counted,
+}
+
+/// What there is of each protocol.
+#[derive(Debug, Default)]
+struct Counted {
+    msc3886: Counters,
+    msc4108: Counters,
+    msc4388: Counters,
+}
+
+#[derive(Debug, Default)]
+struct Counters {
     entries: AtomicU64,
     bytes: AtomicU64,
+    expired: AtomicU64,
+}
+
+impl Counted {
+    const fn of(&self, protocol: Protocol) -> &Counters {
+        match protocol {
+            Protocol::Msc3886 => &self.msc3886,
+            Protocol::Msc4108 => &self.msc4108,
+            Protocol::Msc4388 => &self.msc4388,
+        }
+    }
 }
 
 impl MemoryStore {
@@ -43,8 +68,9 @@ impl MemoryStore {
             return Err(Refusal::Taken);
         };
         occupancy.enter(id, visitor, session.stamp().expires, room, now)?;
-        self.entries.fetch_add(1, Ordering::Relaxed);
-        self.bytes.fetch_add(size(&session), Ordering::Relaxed);
+        let counted = self.counted.of(session.protocol());
+        counted.entries.fetch_add(1, Ordering::Relaxed);
+        counted.bytes.fetch_add(size(&session), Ordering::Relaxed);
         vacancy.insert(Box::new(session));
         Ok(())
     }
@@ -58,8 +84,9 @@ impl MemoryStore {
         let mut session = self.sessions.get_mut(&id).ok_or(Refusal::Absent)?;
         let before = size(&session);
         let stamp = session.write(write, now)?;
-        self.bytes.fetch_add(size(&session), Ordering::Relaxed);
-        self.bytes.fetch_sub(before, Ordering::Relaxed);
+        let counted = self.counted.of(session.protocol());
+        counted.bytes.fetch_add(size(&session), Ordering::Relaxed);
+        counted.bytes.fetch_sub(before, Ordering::Relaxed);
         Ok(stamp)
     }
 
@@ -78,25 +105,28 @@ impl MemoryStore {
         occupancy.next_departure()
     }
 
-    pub(super) fn entries(&self) -> u64 {
-        self.entries.load(Ordering::Relaxed)
-    }
-
-    pub(super) fn bytes(&self) -> u64 {
-        self.bytes.load(Ordering::Relaxed)
+    pub(super) fn usage(&self, protocol: Protocol) -> RendezvousUsage {
+        let counted = self.counted.of(protocol);
+        RendezvousUsage {
+            entries: counted.entries.load(Ordering::Relaxed),
+            bytes: counted.bytes.load(Ordering::Relaxed),
+            expired: counted.expired.load(Ordering::Relaxed),
+        }
     }
 
     fn expire(&self, occupancy: &mut Occupancy, most: usize, now: Timestamp) {
         for id in std::iter::from_fn(|| occupancy.pop_expired(now)).take(most) {
             if let Some((_, session)) = self.sessions.remove(&id) {
+                self.counted.of(session.protocol()).expired.fetch_add(1, Ordering::Relaxed);
                 self.departed(&session);
             }
         }
     }
 
     fn departed(&self, session: &Session) {
-        self.entries.fetch_sub(1, Ordering::Relaxed);
-        self.bytes.fetch_sub(size(session), Ordering::Relaxed);
+        let counted = self.counted.of(session.protocol());
+        counted.entries.fetch_sub(1, Ordering::Relaxed);
+        counted.bytes.fetch_sub(size(session), Ordering::Relaxed);
     }
 
     /// No step between lock and unlock can panic half-way, so a poisoned lock guards nothing broken.

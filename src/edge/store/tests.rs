@@ -39,6 +39,7 @@ contract!(memory: crate::edge::store::Store::Memory(crate::edge::store::MemorySt
     a_flood_from_all_sides_stays_within_the_bounds
     a_sweep_takes_out_what_has_expired_and_nothing_else
     a_smaller_bound_lets_the_present_sessions_live
+    each_protocol_is_counted_for_itself
     a_repeated_write_is_recognised_by_its_content
     a_repeated_write_is_recognised_by_its_name
     of_writers_with_one_name_all_are_told_the_same
@@ -50,6 +51,12 @@ const TTL: Duration = Duration::from_mins(1);
 
 fn at(seconds: u64) -> Timestamp {
     (SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)).into()
+}
+
+/// How many sessions there are, and how many bytes they hold.
+fn held(store: &Store) -> (u64, u64) {
+    let usage = store.usage(PROTOCOL);
+    (usage.entries, usage.bytes)
 }
 
 /// Room for so many, whoever they are.
@@ -103,12 +110,12 @@ async fn what_was_put_in_is_read_back(store: Store) {
     let session = session("hello", 0);
     store.create(id(1), session.clone(), here(), room(10), at(0)).await.unwrap();
     assert_eq!(store.read(id(1), PROTOCOL, at(0)).await, Ok(session));
-    assert_eq!((store.entries(), store.bytes()), (1, 5));
+    assert_eq!(held(&store), (1, 5));
     let stamp = store.write(id(1), write(Revisions::Any, "hi", 1), at(7)).await.unwrap();
     assert_eq!(stamp, Stamp { revision: revision(1), modified: at(7), expires: at(60) });
     let now = store.read(id(1), PROTOCOL, at(8)).await.unwrap();
     assert_eq!((now.stamp(), now.content()), (stamp, &content("hi")));
-    assert_eq!((store.entries(), store.bytes()), (1, 2));
+    assert_eq!(held(&store), (1, 2));
 }
 
 async fn a_session_is_gone_when_its_time_is_up(store: Store) {
@@ -132,7 +139,7 @@ async fn an_id_in_use_is_not_taken_over(store: Store) {
     store.create(id(1), session("first", 0), here(), room(10), at(0)).await.unwrap();
     assert_eq!(store.create(id(1), session("second", 1), here(), room(10), at(1)).await, Err(Refusal::Taken));
     assert_eq!(store.read(id(1), PROTOCOL, at(1)).await, Ok(session("first", 0)));
-    assert_eq!((store.entries(), store.bytes()), (1, 5));
+    assert_eq!(held(&store), (1, 5));
 }
 
 async fn a_write_passes_with_the_present_revision_alone(store: Store) {
@@ -190,7 +197,7 @@ async fn a_removed_session_stays_removed_and_makes_room(store: Store) {
         assert_eq!(store.read(id(number), PROTOCOL, at(0)).await, Err(Refusal::Absent));
         assert_eq!(store.remove(id(number), PROTOCOL, at(0)).await, Err(Refusal::Absent));
     }
-    assert_eq!((store.entries(), store.bytes()), (0, 0));
+    assert_eq!(held(&store), (0, 0));
 }
 
 async fn a_full_store_refuses_until_something_expires(store: Store) {
@@ -246,8 +253,8 @@ async fn a_flood_from_all_sides_stays_within_the_bounds(store: Store) {
                     opened += u64::from(
                         store.create(id, session("1234", number), here(), room(MAX), at(number)).await.is_ok(),
                     );
-                    assert!(store.entries() <= MAX as u64, "{} sessions", store.entries());
-                    assert!(store.bytes() <= 4 * MAX as u64, "{} bytes", store.bytes());
+                    assert!(held(&store).0 <= MAX as u64, "{} sessions", held(&store).0);
+                    assert!(held(&store).1 <= 4 * MAX as u64, "{} bytes", held(&store).1);
                 }
                 opened
             })
@@ -267,14 +274,15 @@ async fn a_sweep_takes_out_what_has_expired_and_nothing_else(store: Store) {
     }
     store.create(id(1000), session("xy", 10), here(), room(2000), at(10)).await.unwrap();
     assert_eq!(store.sweep(at(59)), Some(at(60)));
-    assert_eq!(store.entries(), 1001);
+    assert_eq!(held(&store).0, 1001);
     let mut sweeps = 1;
     while store.sweep(at(60)) == Some(at(60)) {
         sweeps += 1;
         assert!(sweeps < 1000, "the sweep makes no progress");
     }
     assert!(sweeps > 1, "a sweep has no bound");
-    assert_eq!((store.entries(), store.bytes()), (1, 2));
+    assert_eq!(store.usage(PROTOCOL).expired, 1000);
+    assert_eq!(held(&store), (1, 2));
     assert_eq!(store.sweep(at(60)), Some(at(70)));
     assert!(store.read(id(1000), PROTOCOL, at(60)).await.is_ok());
 }
@@ -357,4 +365,19 @@ async fn a_session_forgets_the_oldest_names_first(store: Store) {
     assert_eq!(repeated.revision, revision(2), "still known");
     let forgotten = store.write(id(1), named("m0", 0, "x", 9999), at(2)).await;
     assert!(matches!(forgotten, Err(Refusal::Stale(_))), "{forgotten:?}");
+}
+
+async fn each_protocol_is_counted_for_itself(store: Store) {
+    for (number, protocol) in (1..).zip(Protocol::ALL) {
+        let session = Session::open(protocol, content(&"x".repeat(number)), revision(0), at(0), TTL);
+        store.create(id(number as u128), session, here(), room(10), at(0)).await.unwrap();
+    }
+    store.remove(id(1), Protocol::Msc3886, at(0)).await.unwrap();
+    let held = |protocol| {
+        let RendezvousUsage { entries, bytes, expired } = store.usage(protocol);
+        (entries, bytes, expired)
+    };
+    assert_eq!(Protocol::ALL.map(held), [(0, 0, 0), (1, 2, 0), (1, 3, 0)]);
+    while store.sweep(at(60)).is_some() {}
+    assert_eq!(Protocol::ALL.map(held), [(0, 0, 0), (0, 0, 1), (0, 0, 1)]);
 }

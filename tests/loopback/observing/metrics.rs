@@ -90,11 +90,11 @@ fn metrics_tell_of_certificates_sessions_and_reloads() {
     let mut client = gateway.client();
     let id = client.ask(post(RENDEZVOUS, 5) + "12345").one("location").unwrap().to_owned();
     client.ask(post(RENDEZVOUS, 7) + "1234567");
-    metrics.wait("rendezvous_entries", 2.0);
-    metrics.wait("rendezvous_bytes", 12.0);
+    metrics.wait("rendezvous_entries{protocol=\"msc3886\"}", 2.0);
+    metrics.wait("rendezvous_bytes{protocol=\"msc3886\"}", 12.0);
     client.ask(format!("DELETE {RENDEZVOUS}/{id} HTTP/1.1\r\nHost: a\r\n\r\n"));
-    metrics.wait("rendezvous_entries", 1.0);
-    metrics.wait("rendezvous_bytes", 7.0);
+    metrics.wait("rendezvous_entries{protocol=\"msc3886\"}", 1.0);
+    metrics.wait("rendezvous_bytes{protocol=\"msc3886\"}", 7.0);
     gateway.signal("HUP");
     metrics.wait("config_reloads_total{result=\"applied\"}", 1.0);
     gateway.configure("server_name: 1 2 3\n");
