@@ -70,5 +70,5 @@ pub struct Room {
     /// Of all protocols and clients together.
     pub max_entries: usize,
     /// Of one visitor.
-    pub max_per_visitor: usize,
+    pub max_per_visitor: u32,
 }

@@ -10,7 +10,8 @@ use super::session::Timestamp;
 use super::{Limits, Refusal, Room, SessionId, Visitor};
 
 /// What a session takes beside its payload: its record, its share of the tables with the slack that they grow by, and
-/// a media type of its own. Measured at 250 bytes as a rule and at 400 in the worst case.
+/// a media type of its own. Measured at 250 to 300 bytes as a rule, depending on how many visitors there are, and at 430
+/// in the worst case.
 const OVERHEAD: u64 = 640;
 
 /// Allocators round up, large payloads to whole pages: a thirty-second part covers a page from 128 KiB on, which is
@@ -23,7 +24,7 @@ const ROUNDING: u64 = 32;
 pub struct Occupancy {
     departures: BTreeMap<(Timestamp, SessionId), Visitor>,
     /// How many of them each visitor has opened; none of them has 0.
-    visitors: BTreeMap<Visitor, usize>,
+    visitors: BTreeMap<Visitor, u32>,
 }
 
 impl Occupancy {

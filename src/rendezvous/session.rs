@@ -16,8 +16,19 @@ pub struct Timestamp(u64);
 #[derive(Clone, PartialEq, Eq)]
 pub struct Content {
     payload: Bytes,
-    media_type: HeaderValue,
+    media_type: MediaType,
 }
+
+/// A type, in as little memory as the usual ones allow.
+#[derive(Clone, PartialEq, Eq)]
+enum MediaType {
+    Json,
+    Text,
+    Other(Box<HeaderValue>),
+}
+
+static JSON: HeaderValue = HeaderValue::from_static("application/json");
+static TEXT: HeaderValue = HeaderValue::from_static("text/plain");
 
 /// What changes about a session with each write, and its end, which does not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,7 +87,7 @@ pub enum Retry {
 pub const MAX_TRANSACTIONS: usize = 64;
 
 /// What a full history takes in memory, rounded up.
-pub(super) const HISTORY_BYTES: u64 = 2304;
+pub(super) const HISTORY_BYTES: u64 = 3 << 10;
 
 /// A conditional replacement of a session's content.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -127,6 +138,11 @@ impl Content {
     /// Copies the payload: a slice of the buffer that it was received in would keep the whole buffer in memory.
     #[must_use]
     pub fn new(payload: &[u8], media_type: HeaderValue) -> Self {
+        let media_type = match media_type {
+            json if json == JSON => MediaType::Json,
+            text if text == TEXT => MediaType::Text,
+            other => MediaType::Other(Box::new(other)),
+        };
         Self { payload: Bytes::copy_from_slice(payload), media_type }
     }
 
@@ -138,14 +154,18 @@ impl Content {
 
     /// Their type.
     #[must_use]
-    pub const fn media_type(&self) -> &HeaderValue {
-        &self.media_type
+    pub fn media_type(&self) -> &HeaderValue {
+        match &self.media_type {
+            MediaType::Json => &JSON,
+            MediaType::Text => &TEXT,
+            MediaType::Other(other) => other,
+        }
     }
 }
 
 impl fmt::Debug for Content {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Content({} bytes of {:?})", self.payload.len(), self.media_type)
+        write!(f, "Content({} bytes of {:?})", self.payload.len(), self.media_type())
     }
 }
 

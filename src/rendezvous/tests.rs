@@ -60,7 +60,7 @@ fn errcode(reply: &Reply) -> &'static str {
 }
 
 fn room(max_entries: usize) -> Room {
-    Room { max_entries, max_per_visitor: max_entries }
+    Room { max_entries, max_per_visitor: u32::MAX }
 }
 
 fn id() -> SessionId {
@@ -374,7 +374,7 @@ const COUNTERS: u64 = 96 * (65_536 + 2 * 20_000);
 #[test]
 fn the_defaults_are_those_of_the_module_and_have_no_problem() {
     assert_eq!(problems(|_| ()), [""; 0]);
-    assert_eq!(build(|_| ()).worst_case_memory(), Size(10_000 * (4096 + 128 + 640 + 2304) + COUNTERS));
+    assert_eq!(build(|_| ()).worst_case_memory(), Size(10_000 * (4096 + 128 + 640 + 3072) + COUNTERS));
 }
 
 #[test]
@@ -537,7 +537,7 @@ proptest! {
                     let expected = if inside.len() >= ROOM.max_entries {
                         let next = inside.iter().min().unwrap().0;
                         Err(Refusal::Full { retry_after: Duration::from_secs(next.saturating_sub(now)) })
-                    } else if of_visitor >= ROOM.max_per_visitor {
+                    } else if of_visitor >= 4 {
                         Err(Refusal::Crowded { retry_after: Duration::from_mins(1) })
                     } else {
                         inside.push((now + 60, number, visitor));

@@ -61,7 +61,7 @@ fn held(store: &Store) -> (u64, u64) {
 
 /// Room for so many, whoever they are.
 fn room(max_entries: usize) -> Room {
-    Room { max_entries, max_per_visitor: usize::MAX }
+    Room { max_entries, max_per_visitor: u32::MAX }
 }
 
 fn visitor(address: &str) -> Visitor {

@@ -14,7 +14,8 @@ use crate::problem::Problems;
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct QuotaSection {
-    /// How many sessions a client may open in a minute, all of them at once if it likes; 0 for no bound.
+    /// How many sessions a client may open in a minute, all of them at once if it likes; 0 for no bound. Where it takes
+    /// an account to open one, asking whether one could counts as well.
     pub creations_per_minute: u32,
 
     /// How many sessions of a client there may be at a time; 0 for no bound but `max_entries`. As long as this is a
@@ -64,7 +65,7 @@ impl QuotaSection {
         let prefixes_are_valid =
             check("ipv4_prefix", self.ipv4_prefix, 8, 32) & check("ipv6_prefix", self.ipv6_prefix, 16, 128);
         let max_entries = max_entries.filter(|_| prefixes_are_valid)?;
-        let max_per_visitor = if self.sessions == 0 { usize::MAX } else { usize::try_from(self.sessions).ok()? };
+        let max_per_visitor = if self.sessions == 0 { u32::MAX } else { self.sessions };
         let allowance = Allowance {
             creations_per_minute: NonZeroU32::new(self.creations_per_minute),
             reads_per_minute: NonZeroU32::new(self.reads_per_minute),
