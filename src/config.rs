@@ -23,6 +23,7 @@ use serde::de::DeserializeOwned;
 
 use crate::listen::Tls;
 use crate::problem::{Problems, Severity};
+use crate::rendezvous::Rendezvous;
 use findings::{Findings, Mark};
 use tree::{Content, Node};
 
@@ -48,9 +49,18 @@ pub fn load(sources: &[Source]) -> (Option<Config>, Problems) {
     load_with(sources, |_, _| ())
 }
 
-/// [`load`], where `inspect` looks at what the TLS policy names: files, which this module does not open.
+/// What names files, which this module does not open; each None where it is wrong, or there is none.
+#[derive(Clone, Copy, Debug)]
+pub struct Naming<'a> {
+    /// The TLS policy.
+    pub tls: Option<&'a Tls>,
+    /// The rendezvous protocols.
+    pub rendezvous: Option<&'a Rendezvous>,
+}
+
+/// [`load`], where `inspect` looks at the files that the configuration names.
 #[must_use]
-pub fn load_with(sources: &[Source], inspect: impl FnOnce(&Tls, &mut Problems)) -> (Option<Config>, Problems) {
+pub fn load_with(sources: &[Source], inspect: impl FnOnce(Naming<'_>, &mut Problems)) -> (Option<Config>, Problems) {
     load_as(sources, |section: ConfigSection, problems| section.build(inspect, problems))
 }
 

@@ -126,6 +126,8 @@ causes! {
     SessionConflict = "session_conflict",
     /// A rendezvous request lacks something or has it in the wrong form.
     SessionInvalid = "session_invalid",
+    /// The store of rendezvous sessions cannot be reached.
+    StoreUnavailable = "store_unavailable",
     /// The upstream's name has no address.
     UpstreamUnresolved = "upstream_unresolved",
     /// The upstream refuses connections.

@@ -9,6 +9,7 @@ mod allowance;
 pub mod capacity;
 mod fields;
 mod identity;
+mod keeping;
 mod msc3886;
 mod msc4108;
 mod msc4388;
@@ -26,6 +27,7 @@ use serde::{Deserialize, Serialize};
 pub use self::advertisement::{Advertisement, MAX_VERSIONS, VERSIONS};
 pub use self::allowance::{Allowance, Room, Visitor};
 pub use self::identity::{Revision, Revisions, SessionId, TransactionId};
+pub use self::keeping::{Keeping, RedisEndpoint, RedisServer};
 use self::msc3886::Msc3886;
 use self::msc4108::Msc4108;
 use self::msc4388::Msc4388;
@@ -109,6 +111,8 @@ pub struct Rendezvous {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Protocols {
+    keeping: Keeping,
+    room: Room,
     msc3886: Msc3886,
     msc4108: Msc4108,
     msc4388: Msc4388,
@@ -134,7 +138,7 @@ impl Rendezvous {
     /// Called for every request: it compares the path, and allocates nothing unless the request is ours.
     #[must_use]
     pub fn claims(&self, inbound: &Inbound) -> Option<Claim> {
-        let Protocols { msc3886, msc4108, msc4388 } = self.protocols.as_ref()?;
+        let Protocols { msc3886, msc4108, msc4388, .. } = self.protocols.as_ref()?;
         let newer = || msc4108.claims(inbound).or_else(|| msc4388.claims(inbound));
         msc3886.claims(inbound).or_else(newer)
     }
@@ -158,10 +162,22 @@ impl Rendezvous {
         self.protocols.as_ref().map_or(&[], |protocols| &protocols.msc3886.secret_paths)
     }
 
+    /// Where the sessions are kept; None where there are none.
+    #[must_use]
+    pub fn keeping(&self) -> Option<&Keeping> {
+        self.protocols.as_ref().map(|protocols| &protocols.keeping)
+    }
+
+    /// How many sessions there may be, of all protocols together; None where there are none.
+    #[must_use]
+    pub fn room(&self) -> Option<Room> {
+        self.protocols.as_ref().map(|protocols| protocols.room)
+    }
+
     /// What the sessions that are kept here can take in memory when every one of them is as large as it may be.
     #[must_use]
     pub fn worst_case_memory(&self) -> Size {
-        let Some(Protocols { msc3886, msc4108, msc4388 }) = &self.protocols else { return Size(0) };
+        let Some(Protocols { msc3886, msc4108, msc4388, .. }) = &self.protocols else { return Size(0) };
         let protocols = [
             (msc3886.served, &msc3886.limits, 0),
             (msc4108.served, &msc4108.limits, 0),

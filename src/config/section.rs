@@ -7,6 +7,7 @@ use http::{HeaderName, Uri};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::Naming;
 use crate::decide::Gateway;
 use crate::errors::ErrorsSection;
 use crate::headers::{CorsSection, Forwarding, ForwardingSection};
@@ -96,8 +97,8 @@ pub struct Config {
 }
 
 impl ConfigSection {
-    /// Checks every section, also when an earlier one is wrong. `inspect` looks at what the TLS policy names.
-    pub fn build(self, inspect: impl FnOnce(&Tls, &mut Problems), problems: &mut Problems) -> Option<Config> {
+    /// Checks every section, also when an earlier one is wrong. `inspect` looks at the files that it names.
+    pub fn build(self, inspect: impl FnOnce(Naming<'_>, &mut Problems), problems: &mut Problems) -> Option<Config> {
         if self.version != 1 {
             let message = format!("{} is not a version that this gateway reads", self.version);
             problems.error("version", message, "write `version: 1`");
@@ -115,14 +116,12 @@ impl ConfigSection {
         warn_of_shared_origin(&extra_routes, public_baseurl.as_deref(), problems);
         let listeners = build_listeners(self.listeners, self.tls.is_some(), problems);
         let tls = self.tls.map(|tls| tls.build(problems));
-        if let Some(Some(tls)) = &tls {
-            inspect(tls, problems);
-        }
         let forwarding = self.forwarding.build(problems);
         // Of no consequence where `forwarding` is wrong, but then `cors` is still checked.
         let unnamed = HeaderName::from_static("x-request-id");
         let cors = self.cors.build(forwarding.as_ref().map_or(&unnamed, Forwarding::request_id), problems);
         let rendezvous = self.rendezvous.build(public_baseurl.as_deref(), problems);
+        inspect(Naming { tls: tls.as_ref().and_then(Option::as_ref), rendezvous: rendezvous.as_ref() }, problems);
         let admin_api = self.admin_api.build(problems);
         let limits = self.limits.build(problems);
         let timeouts = self.timeouts.build(problems);

@@ -51,7 +51,7 @@ impl BackgroundService for Housekeeping {
         loop {
             tokio::select! {
                 _ = sweep.tick() => {
-                    self.state.store.sweep(Timestamp::from(SystemTime::now()));
+                    self.state.store.sweep(Timestamp::from(SystemTime::now())).await;
                     self.state.running().throttle.sweep();
                     self.report_certificates();
                 }

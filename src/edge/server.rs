@@ -31,13 +31,15 @@ use super::pool::Pool;
 use super::proxy::Proxy;
 use super::signals::{Order, Signals};
 use super::state::{Running, State};
-use super::store::{MemoryStore, Store};
+use super::store::{Kept, MemoryStore, Password, RedisStore, Resident, Shelf, Store};
 use super::throttle::Throttle;
 use super::tls::{TlsServer, install_crypto};
 use super::watch::CertificateWatch;
 use crate::config::Config;
 use crate::inbound::Arrival;
 use crate::observe;
+use crate::rendezvous::session::Timestamp;
+use crate::rendezvous::{Keeping, Room};
 
 /// Sending a request again costs the client time; a healthy Synapse needs it once.
 const MAX_ATTEMPTS: usize = 4;
@@ -54,6 +56,8 @@ pub struct Prepared {
     pub config: Config,
     /// The certificates; None if no listener speaks TLS.
     pub certificates: Option<Loaded>,
+    /// The password of the Redis that has the rendezvous sessions; None where it takes none.
+    pub store_password: Option<Password>,
 }
 
 /// Reads the configuration again; the error says in one text what is wrong with it.
@@ -62,7 +66,7 @@ pub type Reread = Box<dyn Fn() -> anyhow::Result<Prepared> + Send + Sync>;
 /// Serves until a signal ends it. Fails if a port cannot be bound or a file not be opened.
 pub fn run(prepared: Prepared, reread: Reread) -> anyhow::Result<()> {
     install_crypto();
-    let Prepared { config, certificates } = prepared;
+    let Prepared { config, certificates, store_password } = prepared;
     journal::start(config.log.level);
     let setup = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     // Before the first line that says that we listen, after which somebody may send one.
@@ -78,8 +82,8 @@ pub fn run(prepared: Prepared, reread: Reread) -> anyhow::Result<()> {
     let policy = accept_policy(&config);
     let threads = threads(&config);
     let settled = Settled::of(&config);
-    let state =
-        Arc::new(State::new(running(config), Store::Memory(MemoryStore::default()), Arc::clone(&metrics), access_log));
+    let (store, shelf) = open_store(&settled.keeping, store_password.as_ref(), config.gateway.rendezvous.room())?;
+    let state = Arc::new(State::new(running(config), store, Arc::clone(&metrics), access_log));
     let usage = Arc::clone(&state);
     metrics.watch_rendezvous(move |protocol| usage.store.usage(protocol));
     resolve_first(&state, &setup);
@@ -115,10 +119,74 @@ pub fn run(prepared: Prepared, reread: Reread) -> anyhow::Result<()> {
         metrics,
     };
     server.run(RunArgs { shutdown_signal: Box::new(operation) });
+    if let Store::Memory(store) = &state.store {
+        put_away(store, shelf.as_ref());
+    }
     if !state.access_log.flush(LAST_LINES) {
         warn!("the last lines of the access log could not be written");
     }
     Ok(())
+}
+
+/// Makes the store. What waited for the memory of this process is in it.
+fn open_store(
+    keeping: &Keeping,
+    password: Option<&Password>,
+    room: Option<Room>,
+) -> anyhow::Result<(Store, Option<Shelf>)> {
+    match keeping {
+        Keeping::Redis(server) => {
+            let store = RedisStore::new(server, password).context("the Redis of the rendezvous sessions")?;
+            Ok((Store::Redis(Box::new(store)), None))
+        }
+        Keeping::Memory { state_dir } => {
+            let given = std::env::var_os("RUNTIME_DIRECTORY");
+            let shelf = Shelf::new(state_dir.as_deref(), given.as_deref());
+            let store = MemoryStore::default();
+            if let Some((shelf, room)) = shelf.as_ref().zip(room) {
+                take_over(&store, shelf, room);
+            }
+            Ok((Store::Memory(store), shelf))
+        }
+    }
+}
+
+/// Nothing that is wrong here is worth not to start.
+fn take_over(store: &MemoryStore, shelf: &Shelf, room: Room) {
+    let now = Timestamp::from(SystemTime::now());
+    let residents = match shelf.take(now) {
+        Ok(residents) => residents,
+        Err(error) => {
+            warn!("the rendezvous sessions from before the restart are lost: {}: {error}", shelf.file().display());
+            return;
+        }
+    };
+    let found = residents.len();
+    let enters = |Resident { id, visitor, session }| store.create(id, session, visitor, room, now).is_ok();
+    let taken = residents.into_iter().map(enters).filter(|entered| *entered).count();
+    if taken < found {
+        warn!("{} rendezvous sessions from before the restart are lost: there are too many", found - taken);
+    }
+    if taken > 0 {
+        info!("{taken} rendezvous sessions go on from before the restart");
+    }
+}
+
+fn put_away(store: &MemoryStore, shelf: Option<&Shelf>) {
+    let residents = store.live(Timestamp::from(SystemTime::now()));
+    let live = residents.len();
+    if live == 0 {
+        return;
+    }
+    let Some(shelf) = shelf else {
+        warn!("{live} rendezvous sessions end with the process: there is no rendezvous.state_dir");
+        return;
+    };
+    match shelf.keep(residents) {
+        Ok(Kept { left_out: 0, written }) => info!("{written} rendezvous sessions wait in {}", shelf.file().display()),
+        Ok(Kept { left_out, .. }) => warn!("{left_out} rendezvous sessions end with the process: they are too large"),
+        Err(error) => warn!("{live} rendezvous sessions end with the process: {}: {error}", shelf.file().display()),
+    }
 }
 
 fn server_conf(threads: usize, settled: &Settled) -> ServerConf {
@@ -203,6 +271,7 @@ struct Settled {
     metrics: observe::Metrics,
     log_target: observe::LogTarget,
     log_format: observe::Format,
+    keeping: Keeping,
 }
 
 impl Settled {
@@ -213,6 +282,7 @@ impl Settled {
             metrics: config.metrics.clone(),
             log_target: config.log.target.clone(),
             log_format: config.log.format,
+            keeping: config.gateway.rendezvous.keeping().cloned().unwrap_or_default(),
         }
     }
 }
@@ -268,7 +338,7 @@ impl Operation {
     }
 
     async fn apply(&self, prepared: Prepared) -> anyhow::Result<()> {
-        let Prepared { config, certificates: loaded } = prepared;
+        let Prepared { config, certificates: loaded, store_password: _ } = prepared;
         let certificates = match (&self.certificates, loaded) {
             (Some(certificates), Some(loaded)) => Some((certificates, loaded)),
             (None, None) => None,
@@ -276,7 +346,8 @@ impl Operation {
         };
         if Settled::of(&config) != self.settled {
             warn!(
-                "`threads`, `metrics`, `limits.upstream_idle`, `log.target` and `log.format` change at the next restart only"
+                "`threads`, `metrics`, `limits.upstream_idle`, `log.target`, `log.format` and where rendezvous sessions are kept \
+                 change at the next restart only"
             );
         }
         let tls = tls_server(&config, certificates.as_ref().map(|(certificates, _)| *certificates))?;

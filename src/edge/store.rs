@@ -2,8 +2,12 @@
 //! is written down once, as tests that every store passes.
 
 mod memory;
+mod redis;
+mod shelf;
 
 pub use self::memory::MemoryStore;
+pub use self::redis::{Password, PasswordError, RedisStore};
+pub use self::shelf::{Kept, Resident, Shelf, ShelfError};
 use crate::edge::metrics::RendezvousUsage;
 use crate::rendezvous::session::{Session, Stamp, Timestamp, Write};
 use crate::rendezvous::{Protocol, Refusal, Room, SessionId, Visitor};
@@ -13,9 +17,11 @@ use crate::rendezvous::{Protocol, Refusal, Room, SessionId, Visitor};
 pub enum Store {
     /// In the memory of this process: gone when it ends, and not shared with another gateway.
     Memory(MemoryStore),
+    /// In a Redis that several gateways share. It has its own clock for the end of a session: there, and also by the
+    /// `now` that is passed, a session is absent whose time is up.
+    Redis(Box<RedisStore>),
 }
 
-#[expect(clippy::unused_async, reason = "callers must be ready for a store that is reached over the network")]
 impl Store {
     /// Puts a new session of a visitor in, unless there are as many live ones already as there is room for, of that
     /// visitor or of all, or the id is in use.
@@ -29,6 +35,7 @@ impl Store {
     ) -> Result<(), Refusal> {
         match self {
             Self::Memory(store) => store.create(id, session, visitor, room, now),
+            Self::Redis(store) => store.create(id, session, visitor, room, now).await,
         }
     }
 
@@ -36,6 +43,7 @@ impl Store {
     pub async fn read(&self, id: SessionId, protocol: Protocol, now: Timestamp) -> Result<Session, Refusal> {
         match self {
             Self::Memory(store) => store.read(id, protocol, now),
+            Self::Redis(store) => store.read(id, protocol, now).await,
         }
     }
 
@@ -44,6 +52,7 @@ impl Store {
     pub async fn write(&self, id: SessionId, write: Write, now: Timestamp) -> Result<Stamp, Refusal> {
         match self {
             Self::Memory(store) => store.write(id, write, now),
+            Self::Redis(store) => store.write(id, write, now).await,
         }
     }
 
@@ -51,22 +60,27 @@ impl Store {
     pub async fn remove(&self, id: SessionId, protocol: Protocol, now: Timestamp) -> Result<(), Refusal> {
         match self {
             Self::Memory(store) => store.remove(id, protocol, now),
+            Self::Redis(store) => store.remove(id, protocol, now).await,
         }
     }
 
-    /// Frees the memory of some expired sessions, a bounded number at a time. Says when there is more to do, which
-    /// may be at once; None while the store is empty.
-    pub fn sweep(&self, now: Timestamp) -> Option<Timestamp> {
+    /// Frees the memory of some expired sessions, a bounded number at a time.
+    pub async fn sweep(&self, now: Timestamp) {
         match self {
-            Self::Memory(store) => store.sweep(now),
+            Self::Memory(store) => {
+                store.sweep(now);
+            }
+            Self::Redis(store) => store.sweep().await,
         }
     }
 
-    /// What the sessions of a protocol take in this process, and how many have expired in it.
+    /// What the sessions of a protocol take in this process, and how many have expired in it. Of Redis it says how many
+    /// sessions there were when it was last asked, over all gateways; they take nothing here.
     #[must_use]
     pub fn usage(&self, protocol: Protocol) -> RendezvousUsage {
         match self {
             Self::Memory(store) => store.usage(protocol),
+            Self::Redis(store) => store.usage(protocol),
         }
     }
 }

@@ -57,6 +57,12 @@ impl Allowance {
 }
 
 impl Visitor {
+    /// The visitor that an address names.
+    #[must_use]
+    pub const fn named(address: IpAddr) -> Self {
+        Self(address)
+    }
+
     /// The first of the addresses, for the store: as text it names the visitor.
     #[must_use]
     pub const fn address(self) -> IpAddr {

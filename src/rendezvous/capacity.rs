@@ -73,6 +73,11 @@ impl Occupancy {
         self.departures.first_key_value().map(|((expires, _), _)| *expires)
     }
 
+    /// The sessions, and who has opened each.
+    pub fn iter(&self) -> impl Iterator<Item = (SessionId, Visitor)> {
+        self.departures.iter().map(|((_, id), visitor)| (*id, *visitor))
+    }
+
     /// How many are in.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -68,6 +68,12 @@ impl TransactionId {
         is_opaque.then(|| Self(Uuid::new_v5(&session.0, name.as_bytes())))
     }
 
+    /// The name that has this digest.
+    #[must_use]
+    pub const fn from_digest(digest: [u8; 16]) -> Self {
+        Self(Uuid::from_bytes(digest))
+    }
+
     /// The digest, for the store: 128 bits.
     #[must_use]
     pub const fn digest(self) -> [u8; 16] {

@@ -73,6 +73,12 @@ pub enum Refusal {
         /// When the next one may come.
         retry_after: Duration,
     },
+    /// The store cannot be reached or does not answer; whether anything was done is not known.
+    #[error("Rendezvous sessions are not available at the moment")]
+    Unavailable {
+        /// When to try again.
+        retry_after: Duration,
+    },
     /// The randomness that ids are made of repeats itself.
     #[error("The rendezvous session could not be opened")]
     Taken,
@@ -98,6 +104,7 @@ impl From<&Refusal> for MatrixError {
             Refusal::Crowded { .. } | Refusal::TooOften { .. } => {
                 (StatusCode::TOO_MANY_REQUESTS, ErrCode::LimitExceeded, Cause::RateLimited)
             }
+            Refusal::Unavailable { .. } => (StatusCode::SERVICE_UNAVAILABLE, ErrCode::Unknown, Cause::StoreUnavailable),
             Refusal::Taken => (StatusCode::INTERNAL_SERVER_ERROR, ErrCode::Unknown, Cause::Internal),
         };
         let error = Self::new(status, errcode, cause, refusal.to_string());
@@ -105,7 +112,8 @@ impl From<&Refusal> for MatrixError {
             Refusal::Full { retry_after }
             | Refusal::Crowded { retry_after }
             | Refusal::TooOften { retry_after }
-            | Refusal::Unverified { retry_after } => error.retry_after(*retry_after),
+            | Refusal::Unverified { retry_after }
+            | Refusal::Unavailable { retry_after } => error.retry_after(*retry_after),
             Refusal::UnknownToken => error.with("soft_logout", false),
             Refusal::Method(_)
             | Refusal::TooLarge(_)

@@ -4,6 +4,7 @@
 mod prefix;
 mod quota;
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use http::HeaderValue;
@@ -15,14 +16,14 @@ pub use self::quota::QuotaSection;
 use super::msc3886::{CLIENT_PATH, Mount, Msc3886};
 use super::msc4108::{self, Msc4108};
 use super::msc4388::Msc4388;
-use super::{Access, Advertisement, Limits, Protocols, Rendezvous, Room, Served};
+use super::{Access, Advertisement, Keeping, Limits, Protocols, Rendezvous, Room, Served};
 use crate::problem::Problems;
 use crate::quantity::{Size, Span};
 
 /// Sign-in by QR code: short messages that two devices of a user leave for each other at the homeserver until they
 /// have a channel of their own. There are several protocols, of which each client speaks one; the gateway serves all of
-/// them side by side, unless `serve` says otherwise. Sessions are in the gateway's memory: they outlive a restart of
-/// Synapse and a reload of the gateway, not a restart of the gateway, and they are not shared with a second gateway.
+/// them side by side, unless `serve` says otherwise. Sessions outlive a restart of Synapse, a reload of the gateway and
+/// its restart; several gateways share them where `store` names a Redis.
 ///
 /// The keys `prefix`, `ttl`, `max_bytes` and `redirect_unstable` are those of MSC3886, which Synapse itself has not
 /// served since version 1.120. A block of the former module `matrix_http_rendezvous_synapse` can be pasted here as it
@@ -67,6 +68,27 @@ pub struct RendezvousSection {
     /// says. Element Web looks there before it offers to sign in by QR code. The default, `false`, leaves the answer
     /// alone. Clients and caches keep it for up to an hour.
     pub advertise: bool,
+
+    /// Where sessions are kept. `memory`, the default, is the memory of this gateway; `redis://host:port/database`,
+    /// `rediss://host:port/database` (TLS, with a certificate that this machine trusts) or
+    /// `unix:/path/of/socket?db=database` is a Redis (6 or later) or Valkey, in which all gateways that name the same
+    /// database share their sessions, their `max_entries` included. The clocks of these gateways must agree to a
+    /// second. While Redis cannot be reached, the rendezvous endpoints answer 503 and nothing else is affected. It may
+    /// be the Redis of Synapse's workers: all keys begin with `synapse-gateway:rendezvous:`, and those that are not
+    /// removed expire. Danger: `redis://` to another machine crosses the network in the clear. A reload does not change
+    /// it.
+    pub store: String,
+
+    /// The file that has the password of the Redis in `store` in its first line; readable for the user
+    /// `synapse-gateway` alone. It is read at the start. Unset by default: no password is sent.
+    pub store_password_file: Option<PathBuf>,
+
+    /// The directory in which the sessions of `store: memory` wait while the gateway restarts: they are written there
+    /// (to the file `rendezvous-sessions`, mode 0600, at most 256 MiB) when the gateway stops, and read and removed when
+    /// it starts. Unset, it is the runtime directory that systemd gives the service, or `/run/synapse-gateway` if there
+    /// is one. If there is none, or if the gateway is killed or crashes, whoever is signing in at that moment has to
+    /// begin again.
+    pub state_dir: Option<PathBuf>,
 
     pub msc3886: Msc3886Section,
     pub msc4108: Msc4108Section,
@@ -132,6 +154,9 @@ impl Default for RendezvousSection {
             max_bytes: Size(4096),
             max_entries: 10_000,
             redirect_unstable: false,
+            store: "memory".to_owned(),
+            store_password_file: None,
+            state_dir: None,
             advertise: false,
             msc3886: Msc3886Section::default(),
             msc4108: Msc4108Section::default(),
@@ -164,12 +189,14 @@ impl RendezvousSection {
         let msc3886 = self.build_msc3886(room, problems);
         let msc4108 = self.msc4108.build(room, public_baseurl, problems);
         let msc4388 = self.msc4388.build(room, problems);
+        let keeping = Keeping::build(&self.store, self.store_password_file, self.state_dir, problems);
         if self.enabled && self.msc4108.serve == Served::Gateway && public_baseurl.is_none() {
             let message = "sessions of MSC4108 have absolute URLs, and the URL of the homeserver is not known";
             problems.error("rendezvous.msc4108.serve", message, "set public_baseurl, or write upstream or off");
             return None;
         }
-        let protocols = Protocols { msc3886: msc3886?, msc4108: msc4108?, msc4388: msc4388? };
+        let protocols =
+            Protocols { keeping: keeping?, room: room?, msc3886: msc3886?, msc4108: msc4108?, msc4388: msc4388? };
         let advertisement = (self.enabled && self.advertise).then(|| Advertisement::of(&protocols));
         Some(Rendezvous { protocols: self.enabled.then_some(protocols), allowance: quota?.1, advertisement })
     }

@@ -1,11 +1,14 @@
 //! The life of a session: opened with a payload, read and replaced for a fixed time, then gone.
 
+mod record;
+
 use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use http::HeaderValue;
 
+pub use self::record::Record;
 use super::{Protocol, Refusal, Revision, Revisions, TransactionId};
 
 /// A point in time in whole milliseconds, not after the year 9999, which is as far as HTTP dates go.
@@ -106,6 +109,18 @@ pub struct Write {
 
 impl Timestamp {
     const MAX: u64 = 253_402_300_799_999;
+
+    /// The point so many milliseconds after 1970, or the last one there is.
+    #[must_use]
+    pub fn from_millis(millis: u64) -> Self {
+        Self(millis.min(Self::MAX))
+    }
+
+    /// The milliseconds since 1970.
+    #[must_use]
+    pub const fn millis(self) -> u64 {
+        self.0
+    }
 
     /// This point, or the last one there is, that much later.
     #[must_use]

@@ -1,3 +1,4 @@
+mod keeping;
 mod msc4108;
 mod msc4388;
 

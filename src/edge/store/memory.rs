@@ -6,6 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
 
+use super::Resident;
 use crate::edge::metrics::RendezvousUsage;
 use crate::rendezvous::capacity::Occupancy;
 use crate::rendezvous::session::{Session, Stamp, Timestamp, Write};
@@ -54,7 +55,8 @@ impl Counted {
 }
 
 impl MemoryStore {
-    pub(super) fn create(
+    /// See [`super::Store::create`].
+    pub fn create(
         &self,
         id: SessionId,
         session: Session,
@@ -103,6 +105,16 @@ impl MemoryStore {
         let mut occupancy = self.occupancy();
         self.expire(&mut occupancy, DEPARTURES_PER_SWEEP, now);
         occupancy.next_departure()
+    }
+
+    /// Copies of the live sessions.
+    pub fn live(&self, now: Timestamp) -> Vec<Resident> {
+        let occupancy = self.occupancy();
+        let resident = |(id, visitor)| {
+            let session = self.sessions.get(&id).filter(|session| session.is_visible(session.protocol(), now))?;
+            Some(Resident { id, visitor, session: Session::clone(&session) })
+        };
+        occupancy.iter().filter_map(resident).collect()
     }
 
     pub(super) fn usage(&self, protocol: Protocol) -> RendezvousUsage {

@@ -11,20 +11,35 @@ use super::*;
 use crate::rendezvous::session::{Content, MAX_TRANSACTIONS, Retry};
 use crate::rendezvous::{Allowance, Revision, Revisions, TransactionId};
 
+/// Each law for each store.
 macro_rules! contract {
-    ($store:ident: $make:expr => $($law:ident)*) => {
-        mod $store {
+    ($($law:ident)*) => {
+        mod memory {
+            use super::{MemoryStore, Store};
+
             $(
                 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
                 async fn $law() {
-                    super::$law($make).await;
+                    super::$law(Store::Memory(MemoryStore::default())).await;
+                }
+            )*
+        }
+
+        mod redis {
+            use crate::edge::store::redis::fixture::{RedisServer, store};
+
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+                async fn $law() {
+                    let server = RedisServer::start();
+                    super::$law(store(&server)).await;
                 }
             )*
         }
     };
 }
 
-contract!(memory: crate::edge::store::Store::Memory(crate::edge::store::MemoryStore::default()) =>
+contract! {
     what_was_put_in_is_read_back
     a_session_is_gone_when_its_time_is_up
     a_session_exists_under_its_own_id_alone
@@ -33,38 +48,37 @@ contract!(memory: crate::edge::store::Store::Memory(crate::edge::store::MemorySt
     of_writers_with_one_revision_exactly_one_wins
     the_same_payload_does_not_bring_a_revision_back
     a_removed_session_stays_removed_and_makes_room
-    a_full_store_refuses_until_something_expires
-    a_visitor_that_has_had_its_share_leaves_room_for_others
     what_a_visitor_has_ended_counts_no_more
     a_flood_from_all_sides_stays_within_the_bounds
-    a_sweep_takes_out_what_has_expired_and_nothing_else
     a_smaller_bound_lets_the_present_sessions_live
-    each_protocol_is_counted_for_itself
     a_repeated_write_is_recognised_by_its_content
     a_repeated_write_is_recognised_by_its_name
     of_writers_with_one_name_all_are_told_the_same
     a_session_forgets_the_oldest_names_first
-);
+}
 
-const PROTOCOL: Protocol = Protocol::Msc3886;
+pub(super) const PROTOCOL: Protocol = Protocol::Msc3886;
 const TTL: Duration = Duration::from_mins(1);
 
-fn at(seconds: u64) -> Timestamp {
+pub(super) fn at(seconds: u64) -> Timestamp {
     (SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)).into()
 }
 
-/// How many sessions there are, and how many bytes they hold.
-fn held(store: &Store) -> (u64, u64) {
+/// How many sessions there are, and how many bytes they hold: none in this process if they are in Redis.
+fn held(store: &Store, bytes: u64) -> (u64, u64) {
     let usage = store.usage(PROTOCOL);
-    (usage.entries, usage.bytes)
+    match store {
+        Store::Memory(_) => (usage.entries, usage.bytes),
+        Store::Redis(_) => (usage.entries, usage.bytes + bytes),
+    }
 }
 
 /// Room for so many, whoever they are.
-fn room(max_entries: usize) -> Room {
+pub(super) fn room(max_entries: usize) -> Room {
     Room { max_entries, max_per_visitor: u32::MAX }
 }
 
-fn visitor(address: &str) -> Visitor {
+pub(super) fn visitor(address: &str) -> Visitor {
     let allowance = Allowance {
         creations_per_minute: None,
         reads_per_minute: None,
@@ -76,33 +90,33 @@ fn visitor(address: &str) -> Visitor {
     allowance.visitor(address.parse().unwrap())
 }
 
-fn here() -> Visitor {
+pub(super) fn here() -> Visitor {
     visitor("192.0.2.1")
 }
 
-fn id(number: u128) -> SessionId {
+pub(super) fn id(number: u128) -> SessionId {
     SessionId::new(Uuid::from_u128(number))
 }
 
-fn revision(number: u128) -> Revision {
+pub(super) fn revision(number: u128) -> Revision {
     Revision::new(Uuid::from_u128(number))
 }
 
-fn content(payload: &str) -> Content {
+pub(super) fn content(payload: &str) -> Content {
     Content::new(payload.as_bytes(), HeaderValue::from_static("text/plain"))
 }
 
 /// A session with revision 0, opened at `seconds`.
-fn session(payload: &str, seconds: u64) -> Session {
+pub(super) fn session(payload: &str, seconds: u64) -> Session {
     Session::open(PROTOCOL, content(payload), revision(0), at(seconds), TTL)
 }
 
-fn write(expected: Revisions, payload: &str, next: u128) -> Write {
+pub(super) fn write(expected: Revisions, payload: &str, next: u128) -> Write {
     let retry = Retry::Unknown;
     Write { protocol: PROTOCOL, expected, content: content(payload), revision: revision(next), retry }
 }
 
-fn only(number: u128) -> Revisions {
+pub(super) fn only(number: u128) -> Revisions {
     Revisions::OneOf(vec![revision(number)])
 }
 
@@ -110,12 +124,12 @@ async fn what_was_put_in_is_read_back(store: Store) {
     let session = session("hello", 0);
     store.create(id(1), session.clone(), here(), room(10), at(0)).await.unwrap();
     assert_eq!(store.read(id(1), PROTOCOL, at(0)).await, Ok(session));
-    assert_eq!(held(&store), (1, 5));
+    assert_eq!(held(&store, 5), (1, 5));
     let stamp = store.write(id(1), write(Revisions::Any, "hi", 1), at(7)).await.unwrap();
     assert_eq!(stamp, Stamp { revision: revision(1), modified: at(7), expires: at(60) });
     let now = store.read(id(1), PROTOCOL, at(8)).await.unwrap();
     assert_eq!((now.stamp(), now.content()), (stamp, &content("hi")));
-    assert_eq!(held(&store), (1, 2));
+    assert_eq!(held(&store, 2), (1, 2));
 }
 
 async fn a_session_is_gone_when_its_time_is_up(store: Store) {
@@ -139,7 +153,7 @@ async fn an_id_in_use_is_not_taken_over(store: Store) {
     store.create(id(1), session("first", 0), here(), room(10), at(0)).await.unwrap();
     assert_eq!(store.create(id(1), session("second", 1), here(), room(10), at(1)).await, Err(Refusal::Taken));
     assert_eq!(store.read(id(1), PROTOCOL, at(1)).await, Ok(session("first", 0)));
-    assert_eq!(held(&store), (1, 5));
+    assert_eq!(held(&store, 5), (1, 5));
 }
 
 async fn a_write_passes_with_the_present_revision_alone(store: Store) {
@@ -197,37 +211,7 @@ async fn a_removed_session_stays_removed_and_makes_room(store: Store) {
         assert_eq!(store.read(id(number), PROTOCOL, at(0)).await, Err(Refusal::Absent));
         assert_eq!(store.remove(id(number), PROTOCOL, at(0)).await, Err(Refusal::Absent));
     }
-    assert_eq!(held(&store), (0, 0));
-}
-
-async fn a_full_store_refuses_until_something_expires(store: Store) {
-    store.create(id(1), session("", 0), here(), room(2), at(0)).await.unwrap();
-    store.create(id(2), session("", 10), here(), room(2), at(10)).await.unwrap();
-    let refused = store.create(id(3), session("", 45), here(), room(2), at(45)).await;
-    assert_eq!(refused, Err(Refusal::Full { retry_after: Duration::from_secs(15) }));
-    for number in [1, 2] {
-        assert!(store.read(id(number), PROTOCOL, at(45)).await.is_ok(), "{number} was ended to make room");
-    }
-    assert_eq!(store.create(id(3), session("", 60), here(), room(2), at(60)).await, Ok(()));
-    assert!(store.read(id(2), PROTOCOL, at(60)).await.is_ok());
-    assert!(store.create(id(4), session("", 60), here(), room(2), at(60)).await.is_err());
-}
-
-async fn a_visitor_that_has_had_its_share_leaves_room_for_others(store: Store) {
-    let room = Room { max_entries: 4, max_per_visitor: 2 };
-    let (greedy, other) = (visitor("2001:db8::1"), visitor("2001:db8:0:1::1"));
-    store.create(id(1), session("", 0), greedy, room, at(0)).await.unwrap();
-    store.create(id(2), session("", 10), visitor("2001:db8::2"), room, at(10)).await.unwrap();
-    let refused = store.create(id(3), session("", 20), greedy, room, at(20)).await;
-    let Err(Refusal::Crowded { retry_after }) = refused else { panic!("{refused:?}") };
-    assert!(retry_after > Duration::ZERO && retry_after <= TTL, "{retry_after:?}");
-    for number in [4, 5] {
-        assert_eq!(store.create(id(number), session("", 20), other, room, at(20)).await, Ok(()));
-    }
-    let full = store.create(id(6), session("", 20), here(), room, at(20)).await;
-    assert!(matches!(full, Err(Refusal::Full { .. })), "{full:?}");
-    assert_eq!(store.create(id(7), session("", 60), greedy, room, at(60)).await, Ok(()), "one of theirs has expired");
-    assert!(store.create(id(8), session("", 60), greedy, room, at(60)).await.is_err());
+    assert_eq!(held(&store, 0), (0, 0));
 }
 
 async fn what_a_visitor_has_ended_counts_no_more(store: Store) {
@@ -253,8 +237,8 @@ async fn a_flood_from_all_sides_stays_within_the_bounds(store: Store) {
                     opened += u64::from(
                         store.create(id, session("1234", number), here(), room(MAX), at(number)).await.is_ok(),
                     );
-                    assert!(held(&store).0 <= MAX as u64, "{} sessions", held(&store).0);
-                    assert!(held(&store).1 <= 4 * MAX as u64, "{} bytes", held(&store).1);
+                    assert!(held(&store, 0).0 <= MAX as u64, "{} sessions", held(&store, 0).0);
+                    assert!(held(&store, 0).1 <= 4 * MAX as u64, "{} bytes", held(&store, 0).1);
                 }
                 opened
             })
@@ -265,26 +249,6 @@ async fn a_flood_from_all_sides_stays_within_the_bounds(store: Store) {
         opened += flooder.await.unwrap();
     }
     assert!(opened >= MAX as u64, "{opened} sessions were let in");
-}
-
-async fn a_sweep_takes_out_what_has_expired_and_nothing_else(store: Store) {
-    assert_eq!(store.sweep(at(0)), None);
-    for number in 0..1000 {
-        store.create(id(number), session("x", 0), here(), room(2000), at(0)).await.unwrap();
-    }
-    store.create(id(1000), session("xy", 10), here(), room(2000), at(10)).await.unwrap();
-    assert_eq!(store.sweep(at(59)), Some(at(60)));
-    assert_eq!(held(&store).0, 1001);
-    let mut sweeps = 1;
-    while store.sweep(at(60)) == Some(at(60)) {
-        sweeps += 1;
-        assert!(sweeps < 1000, "the sweep makes no progress");
-    }
-    assert!(sweeps > 1, "a sweep has no bound");
-    assert_eq!(store.usage(PROTOCOL).expired, 1000);
-    assert_eq!(held(&store), (1, 2));
-    assert_eq!(store.sweep(at(60)), Some(at(70)));
-    assert!(store.read(id(1000), PROTOCOL, at(60)).await.is_ok());
 }
 
 async fn a_smaller_bound_lets_the_present_sessions_live(store: Store) {
@@ -367,12 +331,76 @@ async fn a_session_forgets_the_oldest_names_first(store: Store) {
     assert!(matches!(forgotten, Err(Refusal::Stale(_))), "{forgotten:?}");
 }
 
-async fn each_protocol_is_counted_for_itself(store: Store) {
+// What Redis does by a clock of its own, which no test can turn on.
+
+fn usage(store: &MemoryStore) -> RendezvousUsage {
+    store.usage(PROTOCOL)
+}
+
+#[test]
+fn a_full_store_refuses_until_something_expires() {
+    let store = MemoryStore::default();
+    store.create(id(1), session("", 0), here(), room(2), at(0)).unwrap();
+    store.create(id(2), session("", 10), here(), room(2), at(10)).unwrap();
+    let refused = store.create(id(3), session("", 45), here(), room(2), at(45));
+    assert_eq!(refused, Err(Refusal::Full { retry_after: Duration::from_secs(15) }));
+    for number in [1, 2] {
+        assert!(store.read(id(number), PROTOCOL, at(45)).is_ok(), "{number} was ended to make room");
+    }
+    assert_eq!(store.create(id(3), session("", 60), here(), room(2), at(60)), Ok(()));
+    assert!(store.read(id(2), PROTOCOL, at(60)).is_ok());
+    assert!(store.create(id(4), session("", 60), here(), room(2), at(60)).is_err());
+}
+
+#[test]
+fn a_visitor_that_has_had_its_share_leaves_room_for_others() {
+    let store = MemoryStore::default();
+    let room = Room { max_entries: 4, max_per_visitor: 2 };
+    let (greedy, other) = (visitor("2001:db8::1"), visitor("2001:db8:0:1::1"));
+    store.create(id(1), session("", 0), greedy, room, at(0)).unwrap();
+    store.create(id(2), session("", 10), visitor("2001:db8::2"), room, at(10)).unwrap();
+    let refused = store.create(id(3), session("", 20), greedy, room, at(20));
+    let Err(Refusal::Crowded { retry_after }) = refused else { panic!("{refused:?}") };
+    assert!(retry_after > Duration::ZERO && retry_after <= TTL, "{retry_after:?}");
+    for number in [4, 5] {
+        assert_eq!(store.create(id(number), session("", 20), other, room, at(20)), Ok(()));
+    }
+    let full = store.create(id(6), session("", 20), here(), room, at(20));
+    assert!(matches!(full, Err(Refusal::Full { .. })), "{full:?}");
+    assert_eq!(store.create(id(7), session("", 60), greedy, room, at(60)), Ok(()), "one of theirs has expired");
+    assert!(store.create(id(8), session("", 60), greedy, room, at(60)).is_err());
+}
+
+#[test]
+fn a_sweep_takes_out_what_has_expired_and_nothing_else() {
+    let store = MemoryStore::default();
+    assert_eq!(store.sweep(at(0)), None);
+    for number in 0..1000 {
+        store.create(id(number), session("x", 0), here(), room(2000), at(0)).unwrap();
+    }
+    store.create(id(1000), session("xy", 10), here(), room(2000), at(10)).unwrap();
+    assert_eq!(store.sweep(at(59)), Some(at(60)));
+    assert_eq!(usage(&store).entries, 1001);
+    let mut sweeps = 1;
+    while store.sweep(at(60)) == Some(at(60)) {
+        sweeps += 1;
+        assert!(sweeps < 1000, "the sweep makes no progress");
+    }
+    assert!(sweeps > 1, "a sweep has no bound");
+    assert_eq!(usage(&store).expired, 1000);
+    assert_eq!((usage(&store).entries, usage(&store).bytes), (1, 2));
+    assert_eq!(store.sweep(at(60)), Some(at(70)));
+    assert!(store.read(id(1000), PROTOCOL, at(60)).is_ok());
+}
+
+#[test]
+fn each_protocol_is_counted_for_itself() {
+    let store = MemoryStore::default();
     for (number, protocol) in (1..).zip(Protocol::ALL) {
         let session = Session::open(protocol, content(&"x".repeat(number)), revision(0), at(0), TTL);
-        store.create(id(number as u128), session, here(), room(10), at(0)).await.unwrap();
+        store.create(id(number as u128), session, here(), room(10), at(0)).unwrap();
     }
-    store.remove(id(1), Protocol::Msc3886, at(0)).await.unwrap();
+    store.remove(id(1), Protocol::Msc3886, at(0)).unwrap();
     let held = |protocol| {
         let RendezvousUsage { entries, bytes, expired } = store.usage(protocol);
         (entries, bytes, expired)
