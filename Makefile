@@ -17,7 +17,7 @@ test-core:  ## The core alone, in seconds
 	cargo test --locked --no-default-features --lib --test golden
 
 test-rust:
-	@tests/install-deps.sh build
+	@tests/install-deps.sh build redis
 	cargo test --locked --no-default-features --lib --test golden
 	cargo test --locked
 

@@ -9,6 +9,7 @@ pub(crate) mod gateway;
 pub(crate) mod h2;
 pub(crate) mod message;
 pub(crate) mod metrics;
+pub(crate) mod redis;
 pub(crate) mod told;
 pub(crate) mod upstream;
 
