@@ -48,6 +48,7 @@ contract! {
     of_writers_with_one_revision_exactly_one_wins
     the_same_payload_does_not_bring_a_revision_back
     a_removed_session_stays_removed_and_makes_room
+    the_protocols_share_the_places
     what_a_visitor_has_ended_counts_no_more
     a_flood_from_all_sides_stays_within_the_bounds
     a_smaller_bound_lets_the_present_sessions_live
@@ -212,6 +213,17 @@ async fn a_removed_session_stays_removed_and_makes_room(store: Store) {
         assert_eq!(store.remove(id(number), PROTOCOL, at(0)).await, Err(Refusal::Absent));
     }
     assert_eq!(held(&store, 0), (0, 0));
+}
+
+async fn the_protocols_share_the_places(store: Store) {
+    let of = |protocol| Session::open(protocol, content(""), revision(0), at(0), TTL);
+    let [first, second, third] = Protocol::ALL;
+    store.create(id(1), of(first), here(), room(2), at(0)).await.unwrap();
+    store.create(id(2), of(second), here(), room(2), at(0)).await.unwrap();
+    let full = store.create(id(3), of(third), here(), room(2), at(0)).await;
+    assert!(matches!(full, Err(Refusal::Full { .. })), "{full:?}");
+    store.remove(id(1), first, at(0)).await.unwrap();
+    assert_eq!(store.create(id(3), of(third), here(), room(2), at(0)).await, Ok(()));
 }
 
 async fn what_a_visitor_has_ended_counts_no_more(store: Store) {

@@ -17,9 +17,11 @@ local function depart(order)
   return #departed
 end
 
-local function enter(order)
+-- The order itself expires too, `later_by` ms after the last session in it.
+local function enter(order, later_by)
   redis.call('ZADD', order, ends, name)
-  if redis.call('PTTL', order) < ttl then redis.call('PEXPIREAT', order, ends) end
+  local stays = ttl + later_by
+  if redis.call('PTTL', order) < stays then redis.call('PEXPIREAT', order, text(now + stays)) end
 end
 
 local departed = depart(KEYS[2])
@@ -39,6 +41,7 @@ end
 if live(KEYS[3]) >= tonumber(ARGV[4]) then return {'crowded', ours, departed, ttl} end
 redis.call('HSET', KEYS[1], 'visitor', KEYS[3], unpack(ARGV, 6))
 redis.call('PEXPIREAT', KEYS[1], ends)
-enter(KEYS[2])
-enter(KEYS[3])
+-- Time for a sweep, which counts what has expired.
+enter(KEYS[2], 60000)
+enter(KEYS[3], 0)
 return {'created', ours + 1, departed, 0}

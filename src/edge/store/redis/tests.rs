@@ -105,6 +105,29 @@ async fn a_visitor_has_its_share_over_all_gateways_and_leaves_room_for_others() 
 }
 
 #[tokio::test]
+async fn names_of_sessions_that_have_expired_do_not_pile_up() {
+    let server = RedisServer::start();
+    let store = store(&server);
+    let (long, now) = session(LONG);
+    let (short, _) = session(Duration::from_millis(50));
+    // It keeps the names of the others from going as one.
+    store.create(id(9), long.clone(), here(), room(100), now).await.unwrap();
+    for number in 0..5 {
+        store.create(id(number), short.clone(), here(), room(100), now).await.unwrap();
+    }
+    let begun = Instant::now();
+    while store.read(id(4), PROTOCOL, now).await.is_ok() {
+        assert!(begun.elapsed() < Duration::from_secs(20), "the session does not end");
+    }
+    store.create(id(5), long, here(), room(100), now).await.unwrap();
+    for key in [order(PROTOCOL), visitor_order(here())] {
+        let names: u64 = redis::cmd("ZCARD").arg(key).query_async(&mut connection(&server).await).await.unwrap();
+        assert_eq!(names, 2);
+    }
+    assert_eq!(store.usage(PROTOCOL).expired, 5);
+}
+
+#[tokio::test]
 async fn a_flood_over_two_gateways_fills_the_places_and_no_more() {
     let server = RedisServer::start();
     let stores = [Arc::new(store(&server)), Arc::new(store(&server))];
@@ -130,6 +153,7 @@ async fn a_dump_of_redis_has_no_id_and_expires_to_nothing() {
     assert!(keys.iter().all(|key| !key.contains(&secret.reveal())), "{keys:?}");
     let begun = Instant::now();
     while redis::cmd("DBSIZE").query_async::<u64>(&mut connection).await.unwrap() > 0 {
+        store.sweep(now).await;
         assert!(begun.elapsed() < Duration::from_secs(20), "something stays for ever");
     }
 }
