@@ -31,15 +31,14 @@ use super::pool::Pool;
 use super::proxy::Proxy;
 use super::signals::{Order, Signals};
 use super::state::{Running, State};
-use super::store::{Kept, MemoryStore, Password, RedisStore, Resident, Shelf, Store};
+use super::store::{self, Password, Store};
 use super::throttle::Throttle;
 use super::tls::{TlsServer, install_crypto};
 use super::watch::CertificateWatch;
 use crate::config::Config;
 use crate::inbound::Arrival;
 use crate::observe;
-use crate::rendezvous::session::Timestamp;
-use crate::rendezvous::{Keeping, Room};
+use crate::rendezvous::Keeping;
 
 /// Sending a request again costs the client time; a healthy Synapse needs it once.
 const MAX_ATTEMPTS: usize = 4;
@@ -82,7 +81,7 @@ pub fn run(prepared: Prepared, reread: Reread) -> anyhow::Result<()> {
     let policy = accept_policy(&config);
     let threads = threads(&config);
     let settled = Settled::of(&config);
-    let (store, shelf) = open_store(&settled.keeping, store_password.as_ref(), config.gateway.rendezvous.room())?;
+    let (store, shelf) = store::open(&settled.keeping, store_password.as_ref(), config.gateway.rendezvous.room())?;
     let state = Arc::new(State::new(running(config), store, Arc::clone(&metrics), access_log));
     let usage = Arc::clone(&state);
     metrics.watch_rendezvous(move |protocol| usage.store.usage(protocol));
@@ -120,73 +119,12 @@ pub fn run(prepared: Prepared, reread: Reread) -> anyhow::Result<()> {
     };
     server.run(RunArgs { shutdown_signal: Box::new(operation) });
     if let Store::Memory(store) = &state.store {
-        put_away(store, shelf.as_ref());
+        store::put_away(store, shelf.as_ref());
     }
     if !state.access_log.flush(LAST_LINES) {
         warn!("the last lines of the access log could not be written");
     }
     Ok(())
-}
-
-/// Makes the store. What waited for the memory of this process is in it.
-fn open_store(
-    keeping: &Keeping,
-    password: Option<&Password>,
-    room: Option<Room>,
-) -> anyhow::Result<(Store, Option<Shelf>)> {
-    match keeping {
-        Keeping::Redis(server) => {
-            let store = RedisStore::new(server, password).context("the Redis of the rendezvous sessions")?;
-            Ok((Store::Redis(Box::new(store)), None))
-        }
-        Keeping::Memory { state_dir } => {
-            let given = std::env::var_os("RUNTIME_DIRECTORY");
-            let shelf = Shelf::new(state_dir.as_deref(), given.as_deref());
-            let store = MemoryStore::default();
-            if let Some((shelf, room)) = shelf.as_ref().zip(room) {
-                take_over(&store, shelf, room);
-            }
-            Ok((Store::Memory(store), shelf))
-        }
-    }
-}
-
-/// Nothing that is wrong here is worth not to start.
-fn take_over(store: &MemoryStore, shelf: &Shelf, room: Room) {
-    let now = Timestamp::from(SystemTime::now());
-    let residents = match shelf.take(now) {
-        Ok(residents) => residents,
-        Err(error) => {
-            warn!("the rendezvous sessions from before the restart are lost: {}: {error}", shelf.file().display());
-            return;
-        }
-    };
-    let found = residents.len();
-    let enters = |Resident { id, visitor, session }| store.create(id, session, visitor, room, now).is_ok();
-    let taken = residents.into_iter().map(enters).filter(|entered| *entered).count();
-    if taken < found {
-        warn!("{} rendezvous sessions from before the restart are lost: there are too many", found - taken);
-    }
-    if taken > 0 {
-        info!("{taken} rendezvous sessions go on from before the restart");
-    }
-}
-
-fn put_away(store: &MemoryStore, shelf: Option<&Shelf>) {
-    let residents = store.live(Timestamp::from(SystemTime::now()));
-    let live = residents.len();
-    if live == 0 {
-        return;
-    }
-    let Some(shelf) = shelf else {
-        warn!("{live} rendezvous sessions end with the process: there is no rendezvous.state_dir");
-        return;
-    };
-    match shelf.keep(residents) {
-        Ok(Kept { left_out: 0, written }) => info!("{written} rendezvous sessions wait in {}", shelf.file().display()),
-        Ok(Kept { left_out, .. }) => warn!("{left_out} rendezvous sessions end with the process: they are too large"),
-        Err(error) => warn!("{live} rendezvous sessions end with the process: {}: {error}", shelf.file().display()),
-    }
 }
 
 fn server_conf(threads: usize, settled: &Settled) -> ServerConf {

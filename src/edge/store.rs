@@ -1,10 +1,12 @@
 //! Where rendezvous sessions are kept. Which one is chosen makes no difference that a client could see: the contract
 //! is written down once, as tests that every store passes.
 
+mod change;
 mod memory;
 mod redis;
 mod shelf;
 
+pub(super) use self::change::{open, put_away};
 pub use self::memory::MemoryStore;
 pub use self::redis::{Password, PasswordError, RedisStore};
 pub use self::shelf::{Kept, Resident, Shelf, ShelfError};
