@@ -26,6 +26,7 @@ mod reload;
 mod rendezvous;
 mod rendezvous_msc4108;
 mod rendezvous_msc4388;
+mod rendezvous_races;
 mod rendezvous_stores;
 mod retry;
 mod support;

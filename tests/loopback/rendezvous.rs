@@ -1,15 +1,10 @@
 //! Sign-in by QR code (MSC3886) through the whole gateway.
 
-use std::sync::{Arc, Barrier};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use http::Request;
-
 use crate::support::client::Client;
 use crate::support::gateway::{Gateway, preamble};
-use crate::support::h2::H2;
 use crate::support::told::Told;
 use crate::support::upstream::{Upstream, fine};
 
@@ -239,47 +234,6 @@ fn pages_of_a_browser_do_not_get_to_see_a_session() {
     }
     let script = "Sec-Fetch-Mode: cors\r\nSec-Fetch-Dest: empty\r\nSec-Fetch-Site: cross-site\r\n";
     assert_eq!(ask(&mut client, "GET", &session, script, "").status, 200);
-}
-
-/// Writes with a condition over HTTP/2 and returns the status.
-fn write(client: &mut H2, session: &str, tag: &str, body: &str) -> u16 {
-    let request =
-        Request::put(format!("https://matrix.example.com{session}")).header("if-match", tag).body(()).unwrap();
-    let (answer, mut stream) = client.send(request, false);
-    stream.send_data(Bytes::copy_from_slice(body.as_bytes()), true).unwrap();
-    client.answer(answer).unwrap().status.as_u16()
-}
-
-#[test]
-fn of_all_who_write_at_once_exactly_one_wins() {
-    const RACERS: usize = 8;
-    let upstream = Upstream::answering(fine());
-    let gateway = gateway(&upstream, "");
-    let (id, tag) = create(&mut gateway.client(), CLIENT, "start");
-    let session = Arc::new(format!("{CLIENT}/{id}"));
-    for _ in 0..10 {
-        let tag = Told::from(gateway.client().get(&session)).one("etag").unwrap().to_owned();
-        let start = Barrier::new(RACERS);
-        let statuses: Vec<(usize, u16)> = thread::scope(|scope| {
-            let race = |racer: usize| {
-                let (session, tag, start) = (&session, &tag, &start);
-                let mut client = gateway.h2();
-                scope.spawn(move || {
-                    start.wait();
-                    (racer, write(&mut client, session, tag, &racer.to_string()))
-                })
-            };
-            let racing: Vec<_> = (0..RACERS).map(race).collect();
-            racing.into_iter().map(|racer| racer.join().unwrap()).collect()
-        });
-        let winners: Vec<usize> =
-            statuses.iter().filter(|(_, status)| *status == 202).map(|(racer, _)| *racer).collect();
-        assert_eq!(winners.len(), 1, "{statuses:?}");
-        assert!(statuses.iter().all(|(_, status)| matches!(status, 202 | 412)), "{statuses:?}");
-        assert_eq!(gateway.client().get(&session).text(), winners[0].to_string());
-    }
-    // Long outdated by now.
-    assert_eq!(write(&mut gateway.h2(), &session, &tag, "late"), 412);
 }
 
 #[test]

@@ -1,8 +1,5 @@
 //! Sign-in by QR code (MSC4108) through the whole gateway, as matrix-js-sdk and matrix-rust-sdk do it.
 
-use std::sync::Barrier;
-use std::thread;
-
 use crate::support::asked::{over_h1, over_h2};
 use crate::support::gateway::Gateway;
 use crate::support::metrics::{METRICS, Metrics};
@@ -200,47 +197,6 @@ fn ids_are_in_no_log() {
     gateway.logged(told.one("x-request-id").unwrap());
     let id = session.strip_prefix(SESSIONS).unwrap().trim_matches('/');
     assert!(!gateway.lines().iter().any(|line| line.contains(id)), "{:?}", gateway.lines());
-}
-
-#[test]
-fn of_all_who_write_at_once_over_either_protocol_exactly_one_wins() {
-    const PAIRS: usize = 4;
-    let upstream = Upstream::answering(fine());
-    let gateway = Gateway::before(&upstream, ON);
-    let mut client = gateway.client();
-    let (session, first) = create(&mut |m, t, f, b| over_h1(&mut client, m, t, f, b), "A");
-    let mut tag = first.clone();
-    for round in 0..20 {
-        let start = Barrier::new(2 * PAIRS);
-        let told: Vec<Told> = thread::scope(|scope| {
-            let racing: Vec<_> = (0..2 * PAIRS)
-                .map(|racer| {
-                    let (gateway, session, tag, start) = (&gateway, &session, &tag, &start);
-                    scope.spawn(move || {
-                        let fields = [TEXT, ("if-match", tag)];
-                        if racer % 2 == 0 {
-                            let mut client = gateway.tls_client();
-                            start.wait();
-                            over_h1(&mut client, "PUT", session, &fields, "A")
-                        } else {
-                            let mut client = gateway.h2();
-                            start.wait();
-                            over_h2(&mut client, "PUT", session, &fields, "A")
-                        }
-                    })
-                })
-                .collect();
-            racing.into_iter().map(|racer| racer.join().unwrap()).collect()
-        });
-        let (won, lost): (Vec<&Told>, Vec<&Told>) = told.iter().partition(|told| told.status == 202);
-        assert_eq!((won.len(), lost.len()), (1, 2 * PAIRS - 1), "round {round}: {told:?}");
-        let next = won[0].one("etag").unwrap();
-        assert!(lost.iter().all(|told| told.status == 412 && told.one("etag") == Some(next)), "{told:?}");
-        assert_ne!(next, tag);
-        next.clone_into(&mut tag);
-    }
-    // The payload has been the same all the time, and still no tag has come back.
-    assert_eq!(over_h1(&mut client, "PUT", &session, &[TEXT, ("if-match", &first)], "late").status, 412);
 }
 
 #[test]

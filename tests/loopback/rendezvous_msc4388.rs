@@ -1,8 +1,5 @@
 //! Sign-in by QR code (MSC4388) through the whole gateway.
 
-use std::sync::Barrier;
-use std::thread;
-
 use serde_json::{Value, json};
 
 use crate::support::asked::{over_h1, over_h2};
@@ -201,45 +198,4 @@ fn an_answer_that_synapse_owes_is_not_a_no() {
             assert_eq!(told.one("retry-after"), Some("5"));
         }
     });
-}
-
-#[test]
-fn of_all_who_write_at_once_over_either_protocol_exactly_one_wins() {
-    const RACERS: usize = 8;
-    let upstream = Upstream::answering(fine());
-    let gateway = Gateway::before(&upstream, ON);
-    let plain = Asking { gateway: &gateway, http2: false };
-    let (session, mut token) = plain.create(STABLE, "");
-    for round in 0..20 {
-        let start = Barrier::new(RACERS);
-        let told: Vec<(String, Told)> = thread::scope(|scope| {
-            let racing: Vec<_> = (0..RACERS)
-                .map(|racer| {
-                    let (gateway, session, token, start) = (&gateway, &session, &token, &start);
-                    scope.spawn(move || {
-                        let data = racer.to_string();
-                        let body = write(token, &data).to_string();
-                        let told = if racer % 2 == 0 {
-                            let mut client = gateway.tls_client();
-                            start.wait();
-                            over_h1(&mut client, "PUT", session, &[JSON], &body)
-                        } else {
-                            let mut client = gateway.h2();
-                            start.wait();
-                            over_h2(&mut client, "PUT", session, &[JSON], &body)
-                        };
-                        (data, told)
-                    })
-                })
-                .collect();
-            racing.into_iter().map(|racer| racer.join().unwrap()).collect()
-        });
-        let (won, lost): (Vec<_>, Vec<_>) = told.iter().partition(|(_, told)| told.status == 200);
-        assert_eq!((won.len(), lost.len()), (1, RACERS - 1), "round {round}: {told:?}");
-        assert!(lost.iter().all(|(_, told)| told.status == 409), "{told:?}");
-        let (data, winner) = won[0];
-        token = winner.json()["sequence_token"].as_str().unwrap().to_owned();
-        let read = plain.get(&session).json();
-        assert_eq!((read["data"].as_str(), read["sequence_token"].as_str()), (Some(&**data), Some(&*token)));
-    }
 }

@@ -1,13 +1,15 @@
 //! Where sessions are kept: shared by two gateways through Redis, and across a restart in memory.
 
+use std::ffi::OsString;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::support::DEADLINE;
+use crate::support::certificates::{Kind, authority, sign};
 use crate::support::client::Client;
-use crate::support::gateway::Gateway;
+use crate::support::gateway::{Gateway, preamble};
 use crate::support::redis::RedisServer;
 use crate::support::told::Told;
 use crate::support::upstream::{Upstream, fine};
@@ -56,6 +58,40 @@ fn a_session_that_one_gateway_opened_is_read_written_and_ended_on_another() {
     for client in [&mut one, &mut other] {
         ask(client, "GET", &session, "", "").is_error(404, "M_NOT_FOUND", "session_not_found");
     }
+}
+
+#[test]
+fn a_redis_is_spoken_to_over_tls_where_this_machine_trusts_its_certificate() {
+    // An address of the test's own, so that no other test can have the port.
+    let address = format!("127.79.{}.{}", std::process::id() % 256, std::process::id() / 256 % 256);
+    let upstream = Upstream::answering(fine());
+    let directory = tempfile::TempDir::new().unwrap();
+    let signed = sign(&[&address], Kind::Ecdsa);
+    let [cert, key] = [("cert.pem", signed.cert), ("key.pem", signed.key)].map(|(name, pem)| {
+        let file = directory.path().join(name);
+        std::fs::write(&file, pem).unwrap();
+        file.into_os_string()
+    });
+    let words = ["--bind", &address, "--tls-port", "6379", "--tls-auth-clients", "no", "--tls-cert-file"];
+    let mut arguments: Vec<OsString> = words.map(OsString::from).into();
+    arguments.extend([cert, "--tls-key-file".into(), key, "--tls-ca-cert-file".into(), authority().into()]);
+    let _redis = RedisServer::start_with(arguments);
+    let listeners = "listeners: [{address: '127.0.0.1:0'}, {address: '127.0.0.2:0', tls: true}]\n";
+    let store = format!("rendezvous: {{enabled: true, store: 'rediss://{address}/0'}}\n");
+    let yaml = format!("{}{listeners}{store}", preamble(&upstream.address()));
+
+    let trusting = [Gateway::trusting(&yaml), Gateway::trusting(&yaml)];
+    let [mut one, mut other] = trusting.each_ref().map(Gateway::tls_client);
+    let (session, tag) = create(&mut one, "sealed");
+    let read = ask(&mut other, "GET", &session, "", "");
+    assert_eq!((read.status, read.text(), read.one("etag")), (200, "sealed", Some(&*tag)));
+
+    let doubtful = Gateway::start(&yaml);
+    let refused = ask(&mut doubtful.client(), "GET", &session, "", "");
+    refused.is_error(503, "M_UNKNOWN", "store_unavailable");
+    doubtful.line(|line| {
+        line.starts_with("warning: the Redis of the rendezvous sessions: ") && line.contains("ertificate")
+    });
 }
 
 /// Whatever is answered is right: a write that was accepted is what is read next, or the session is gone as a whole with

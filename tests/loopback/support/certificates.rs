@@ -1,6 +1,6 @@
 //! An authority of the test's own, and what it has signed.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock, OnceLock};
 
 use rcgen::{
@@ -54,15 +54,25 @@ pub(crate) fn sign(names: &[&str], kind: Kind) -> Signed {
 
 /// The files of a certificate for [`NAME`], which all tests share: the certificate, then the key.
 pub(crate) fn shared() -> (PathBuf, PathBuf) {
+    (files().join("cert.pem"), files().join("key.pem"))
+}
+
+/// The file of the authority's own certificate.
+pub(crate) fn authority() -> PathBuf {
+    files().join("authority.pem")
+}
+
+fn files() -> &'static Path {
     static FILES: OnceLock<TempDir> = OnceLock::new();
     let directory = FILES.get_or_init(|| {
         let directory = TempDir::new().unwrap();
         let signed = sign(&[NAME], Kind::Ecdsa);
         std::fs::write(directory.path().join("cert.pem"), signed.cert).unwrap();
         std::fs::write(directory.path().join("key.pem"), signed.key).unwrap();
+        std::fs::write(directory.path().join("authority.pem"), AUTHORITY.pem()).unwrap();
         directory
     });
-    (directory.path().join("cert.pem"), directory.path().join("key.pem"))
+    directory.path()
 }
 
 /// What a client needs that trusts the authority and offers these protocols (ALPN).

@@ -56,12 +56,22 @@ impl Gateway {
     /// Starts a gateway with listeners of the test's own. Each has an IP address of its own, by which
     /// [`Gateway::address`] tells them apart, and port 0. `{dir}` in `yaml` becomes [`Gateway::directory`].
     pub(crate) fn start(yaml: &str) -> Self {
+        Self::start_in(&[], yaml)
+    }
+
+    /// As [`Gateway::start`], on a machine that trusts the tests' authority.
+    pub(crate) fn trusting(yaml: &str) -> Self {
+        Self::start_in(&[("SSL_CERT_FILE", &certificates::authority())], yaml)
+    }
+
+    fn start_in(environment: &[(&str, &Path)], yaml: &str) -> Self {
         let directory = TempDir::new().unwrap();
         let file = write(directory.path(), yaml);
         let wanted = listeners(&std::fs::read_to_string(&file).unwrap());
         let mut command = Command::new(env!("CARGO_BIN_EXE_synapse-gateway"));
         command.args(["run", "-c"]).arg(file).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
-        let mut child = command.env_remove("JOURNAL_STREAM").env_remove("NOTIFY_SOCKET").spawn().unwrap();
+        command.env_remove("JOURNAL_STREAM").env_remove("NOTIFY_SOCKET").envs(environment.iter().copied());
+        let mut child = command.spawn().unwrap();
         let lines = Arc::new(Lines::default());
         let (stderr, sink) = (child.stderr.take().unwrap(), Arc::clone(&lines));
         thread::spawn(move || {

@@ -1,6 +1,7 @@
 //! A Redis of the test's own, on a Unix socket in a directory of its own. The contract tests of the session store use
-//! this file as well.
+//! this file as well. `REDIS_SERVER` names another program, such as `valkey-server`.
 
+use std::ffi::OsString;
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -10,12 +11,18 @@ use tempfile::TempDir;
 /// A Redis that runs until it is dropped. It writes nothing to disk.
 pub(crate) struct RedisServer {
     directory: TempDir,
+    arguments: Vec<OsString>,
     process: Option<Child>,
 }
 
 impl RedisServer {
     pub(crate) fn start() -> Self {
-        let mut server = Self { directory: TempDir::new().unwrap(), process: None };
+        Self::start_with(Vec::new())
+    }
+
+    /// Starts it with more arguments.
+    pub(crate) fn start_with(arguments: Vec<OsString>) -> Self {
+        let mut server = Self { directory: TempDir::new().unwrap(), arguments, process: None };
         server.start_again();
         server
     }
@@ -27,9 +34,9 @@ impl RedisServer {
 
     /// Starts it after [`RedisServer::kill`], as empty as it was at first.
     pub(crate) fn start_again(&mut self) {
-        let mut command = Command::new("redis-server");
+        let mut command = Command::new(std::env::var_os("REDIS_SERVER").unwrap_or_else(|| "redis-server".into()));
         command.args(["--port", "0", "--save", "", "--appendonly", "no", "--unixsocket"]).arg(self.socket());
-        command.arg("--dir").arg(self.directory.path());
+        command.arg("--dir").arg(self.directory.path()).args(&self.arguments);
         let spawned = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn();
         let mut process = spawned
             .unwrap_or_else(|error| panic!("these tests need redis-server (tests/install-deps.sh redis): {error}"));
