@@ -1,10 +1,13 @@
 """A page of another origin in real Chromium, from which the tests call the gateway."""
 
+import functools
 import http.server
 import shutil
 import threading
 
 from playwright.sync_api import Page, sync_playwright
+
+from bundle import SCRIPTS
 
 # Without background work of its own, and trusting exactly one server key.
 FLAGS = [
@@ -34,8 +37,18 @@ FETCH = """async ({url, method, headers, text, zeros, stalled}) => {
 }"""
 
 
-class _Blank(http.server.BaseHTTPRequestHandler):
+START = """([name, options]) => {
+    globalThis.running = globalThis.script[name](options);
+    globalThis.running.catch(() => {}); // whoever waits for it is told
+}"""
+
+
+class _Site(http.server.SimpleHTTPRequestHandler):
+    """A blank page at `/`, and the scripts."""
+
     def do_GET(self):
+        if self.path != "/":
+            return super().do_GET()
         self.send_response(200)
         self.send_header("Content-Type", "text/html")
         self.end_headers()
@@ -45,11 +58,34 @@ class _Blank(http.server.BaseHTTPRequestHandler):
         pass
 
 
+class Device:
+    """A browser with a storage of its own, in which one script runs: what it exports can be called."""
+
+    def __init__(self, page: Page, script: str):
+        self._page = page
+        page.evaluate("async url => { globalThis.script = await import(url) }", script)
+
+    def start(self, function: str, **options) -> None:
+        """Calls it without waiting for what it promises, so that another device can do its part."""
+        self._page.evaluate(START, [function, options])
+
+    def result(self):
+        return self._page.evaluate("() => globalThis.running")
+
+    def call(self, function: str, **options):
+        self.start(function, **options)
+        return self.result()
+
+    def close(self) -> None:
+        self._page.context.close()
+
+
 class ForeignPage:
     """`fetch` runs in the page's JavaScript; what CORS hides from a script is hidden here too."""
 
     def __init__(self, key_digests: list[str]):
-        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Blank)
+        site = functools.partial(_Site, directory=SCRIPTS)
+        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), site)
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
         self.origin = f"http://127.0.0.1:{self._server.server_port}"
         self._playwright = sync_playwright().start()
@@ -79,6 +115,12 @@ class ForeignPage:
             "stalled": stalled,
         }
         return self.page.evaluate(FETCH, arguments)
+
+    def device(self, script: str) -> Device:
+        """Another browser on a page of the same origin, which runs one of the scripts."""
+        page = self._browser.new_context().new_page()
+        page.goto(self.origin)
+        return Device(page, f"/{script}")
 
     def close(self) -> None:
         self._browser.close()

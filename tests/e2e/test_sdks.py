@@ -5,16 +5,11 @@ import json
 import os
 import ssl
 import subprocess
-from pathlib import Path
 
 import nio
-import playwright
 
-from harness.gateway import REPOSITORY
+from bundle import NODE, NODE_MODULES, SDK
 from world import PASSWORD, World
-
-SDK = Path(__file__).parent / "sdk"
-NODE_MODULES = REPOSITORY / "target/e2e/sdk/node_modules"
 
 
 def test_matrix_nio_logs_in_syncs_and_sends(world: World):
@@ -50,12 +45,10 @@ async def nio_session(world: World) -> None:
 
 def test_matrix_js_sdk_logs_in_syncs_and_sends(world: World):
     world.synapse.register("jssdk", PASSWORD)
-    # The Node that Playwright brings is new enough for the SDK; the one of the system may not be.
-    node = Path(playwright.__file__).parent / "driver/node"
     script = NODE_MODULES.parent / "session.mjs"
     script.write_bytes((SDK / "session.mjs").read_bytes())  # beside its node_modules
     done = subprocess.run(
-        [str(node), str(script), world.gateway.url, "jssdk", PASSWORD],
+        [str(NODE), str(script), world.gateway.url, "jssdk", PASSWORD],
         env={**os.environ, "NODE_EXTRA_CA_CERTS": str(world.authority.file)},
         capture_output=True,
         text=True,

@@ -28,7 +28,11 @@ class World:
             folder / f"synapse-{name}",
             self.server_name,
             f"{self.gateway.url}/",
-            {"federation_custom_ca_list": [str(authority.file)]},
+            {
+                "federation_custom_ca_list": [str(authority.file)],
+                # Lets a device sign another one in, as classic Element did by QR code.
+                "login_via_existing_session": {"enabled": True, "require_ui_auth": False},
+            },
         )
         self._clients: list[httpx.Client] = []
         self._accounts = 0
