@@ -6,7 +6,7 @@
 //! deadline, so that a request sets no timer.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -30,6 +30,10 @@ tokio::task_local! {
 /// Flow-control windows: a client uploads at most one window for each round trip.
 const STREAM_WINDOW: u32 = 1 << 20;
 const CONNECTION_WINDOW: u32 = 4 << 20;
+
+/// How long an HTTP/2 connection on which nothing is under way stays open after its client was told that it will close:
+/// a request may have been sent before that was heard. A phone that sleeps never answers.
+const FAREWELL: Duration = Duration::from_secs(2);
 
 /// A deadline is looked at this many times within the shortest that there is, and so is kept with that precision.
 const LOOKS: u32 = 4;
@@ -107,6 +111,8 @@ impl Front {
             keep_alive: timeouts.keep_alive,
             reused: AtomicBool::new(false),
             started: Notify::new(),
+            streams: AtomicUsize::new(0),
+            ended: Notify::new(),
             h2: http2.then(|| h2_options(running.gateway.limits.http2_streams)),
             options: options(timeouts.keep_alive),
         });
@@ -127,6 +133,7 @@ impl Front {
         tokio::select! {
             _ = app.process_new(stream, shutdown) => {}
             () = silent => {}
+            () = app.forsaken(shutdown.clone()) => {}
         }
     }
 }
@@ -156,8 +163,46 @@ struct Connection {
     keep_alive: Duration,
     reused: AtomicBool,
     started: Notify,
+    /// Requests under way on an HTTP/2 connection.
+    streams: AtomicUsize,
+    /// Wakes who waits for the last of them.
+    ended: Notify,
     h2: Option<H2Options>,
     options: HttpServerOptions,
+}
+
+impl Connection {
+    /// Returns when the process is stopping and nothing is under way any more.
+    async fn forsaken(&self, mut shutdown: ShutdownWatch) {
+        if shutdown.wait_for(|stopping| *stopping).await.is_err() {
+            return std::future::pending().await;
+        }
+        tokio::time::sleep(FAREWELL).await;
+        loop {
+            let ended = self.ended.notified();
+            if self.streams.load(Ordering::Relaxed) == 0 {
+                return;
+            }
+            ended.await;
+        }
+    }
+}
+
+/// One request under way, however it ends.
+struct Underway<'a>(&'a Connection);
+
+impl<'a> Underway<'a> {
+    fn on(connection: &'a Connection) -> Self {
+        connection.streams.fetch_add(1, Ordering::Relaxed);
+        Self(connection)
+    }
+}
+
+impl Drop for Underway<'_> {
+    fn drop(&mut self) {
+        self.0.streams.fetch_sub(1, Ordering::Relaxed);
+        self.0.ended.notify_one();
+    }
 }
 
 #[async_trait]
@@ -173,6 +218,7 @@ impl HttpServerApp for Connection {
             deadline.extend(idle + self.header);
             return DEADLINE.scope(Arc::clone(deadline), self.proxy.process_new_http(session, shutdown)).await;
         }
+        let _underway = Underway::on(self);
         self.started.notify_one();
         let deadline = Arc::new(Deadline::after(self.header, self.look));
         tokio::select! {

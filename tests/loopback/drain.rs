@@ -3,7 +3,8 @@
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use crate::support::client::{get, post};
+use crate::support::certificates::{NAME, client_config};
+use crate::support::client::{Client, get, post};
 use crate::support::gate::Gate;
 use crate::support::gateway::Gateway;
 use crate::support::h2;
@@ -117,6 +118,25 @@ fn idle_connections_close_at_once_while_others_go_on() {
     gate.open();
     assert_eq!(polling.response().status(), 200);
     assert!(ended_since(&mut gateway, asked) < SOON);
+}
+
+/// As a phone that fell asleep: its connection is there, and nobody reads it.
+#[test]
+fn an_http_2_client_that_does_not_listen_holds_nobody_up() {
+    const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+    const SETTINGS: &[u8] = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
+    // GET https://matrix.example.com/health, the first and last frame of stream 1 (RFC 7541, appendix A).
+    let fields = [b"\x82\x87\x44\x07/health\x41\x12".as_slice(), b"matrix.example.com"].concat();
+    let length = u8::try_from(fields.len()).unwrap();
+    let request = [[0, 0, length, 1, 5, 0, 0, 0, 1].as_slice(), &fields].concat();
+    let upstream = Upstream::answering(fine());
+    let mut gateway = Gateway::before(&upstream, "");
+    let mut deaf = Client::tls(gateway.address("127.0.0.2"), NAME, client_config(&["h2"])).unwrap();
+    deaf.send(PREFACE).send(SETTINGS).send(request);
+    gateway.log_where(|entry| entry["target"] == "/health" && entry["status"] == 200);
+    let asked = stop(&gateway);
+    assert!(ended_since(&mut gateway, asked) < SOON);
+    drop(deaf);
 }
 
 #[test]
