@@ -3,10 +3,10 @@
 PYTHON ?= python3
 export CARGO_TERM_COLOR ?= auto
 
-.PHONY: help demo test test-core test-rust test-e2e lint advisories fmt reference bench build clean
+.PHONY: help demo test test-core test-rust test-e2e lint advisories fmt reference bench bench-proxy bench-rendezvous build clean
 
 help:  ## List the targets
-	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 26
 
 demo:  ## Run the gateway before a real Synapse and show what goes through (ONCE=1: stop after the proof)
 	@ONCE=$(ONCE) tests/demo/run.sh
@@ -44,10 +44,13 @@ fmt:  ## Format the code
 reference:  ## Regenerate conf/reference.yaml and the other goldens
 	BLESS=1 cargo test --locked --no-default-features --test golden
 
-bench:  ## CPU for each request beside nginx, HAProxy and Caddy, in one interleaved run
-	@tests/install-deps.sh build
-	cargo build --locked --release
+bench: bench-proxy bench-rendezvous  ## Both of the following; BENCH_ARGS="--quick" shows that they work
+
+bench-proxy: build  ## CPU for each request beside nginx, HAProxy and Caddy, in one interleaved run
 	$(PYTHON) tests/bench/run.py $(BENCH_ARGS)
+
+bench-rendezvous: build  ## Rendezvous sessions beside Synapse's own and its former module, in one interleaved run
+	$(PYTHON) tests/bench/rendezvous.py $(BENCH_ARGS)
 
 build:  ## The release binary
 	@tests/install-deps.sh build

@@ -1,5 +1,6 @@
 """The proxies under measurement: each one a row, a configuration in conf/ and a way to start it."""
 
+import base64
 import dataclasses
 import grp
 import json
@@ -31,9 +32,12 @@ class Peer:
     arguments: tuple
     version: tuple
     environment: tuple = ()
+    # What else is filled into the template, and files beside it that are filled in too.
+    values: tuple = ()
+    more: tuple = ()
 
     def executable(self):
-        return str(GATEWAY) if self.name == "gateway" else processes.find(self.program)
+        return str(GATEWAY) if self.program == "synapse-gateway" else processes.find(self.program)
 
 
 NGINX = ("-c", "{config}", "-e", "{dir}/error.log")
@@ -62,6 +66,7 @@ PEERS = (
         (("GOMAXPROCS", "1"), ("XDG_CONFIG_HOME", "{dir}"), ("XDG_DATA_HOME", "{dir}")),
     ),
 )
+UPSTREAM = Peer("upstream", "the stub", UPSTREAM_PORT, "upstream.conf", "nginx", NGINX, ("-v",))
 
 
 class Bench:
@@ -76,19 +81,23 @@ class Bench:
         self.key = self.tls / "key.pem"
         self.certificate_and_key = self.tls / "cert-and-key.pem"
         self.media = directory / "media.bin"
+        self.payload = directory / "payload"
+        self.signing_key = directory / "signing.key"
         self.small_body = small_body()
         self.proxy_cores, self.other_cores = processes.cores()
 
     def prepare(self):
         self.tls.mkdir(exist_ok=True)
         self.media.write_bytes(os.urandom(MEBIBYTE))
+        self.payload.write_text("x" * 1024)
+        self.signing_key.write_text(f"ed25519 a_bench {base64.b64encode(os.urandom(32)).decode().rstrip('=')}\n")
         command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
         command += ["-days", "30", "-subj", "/CN=example.test", "-addext", "subjectAltName=DNS:example.test"]
         command += ["-keyout", self.key, "-out", self.certificate]
         subprocess.run(command, check=True, capture_output=True)
         self.certificate_and_key.write_text(self.certificate.read_text() + self.key.read_text())
 
-    def render(self, template, directory, port):
+    def render(self, template, directory, port, values=()):
         values = {
             "DIR": directory,
             "LOG": directory / "access.log",
@@ -100,6 +109,8 @@ class Bench:
             "CERT_AND_KEY": self.certificate_and_key,
             "MEDIA": self.media,
             "SMALL_BODY": self.small_body,
+            "SIGNING_KEY": self.signing_key,
+            **dict(values),
             "USER": f"{pwd.getpwuid(os.geteuid()).pw_name} {grp.getgrgid(os.getegid()).gr_name}",
         }
         text = (HERE / "conf" / template).read_text()
@@ -107,20 +118,22 @@ class Bench:
         config.write_text(re.sub(r"@([A-Z_]+)@", lambda name: str(values[name[1]]), text))
         return config
 
-    def start(self, name, executable, arguments, template, port, on_cores, environment=()):
-        directory = self.directory / name
+    def start(self, peer, on_cores):
+        directory = self.directory / peer.name
         directory.mkdir()
-        places = {"config": self.render(template, directory, port), "dir": directory}
-        command = [executable, *(argument.format(**places) for argument in arguments)]
-        environment = {key: value.format(**places) for key, value in environment}
-        self.servers[name] = processes.Server(name, command, port, directory, on_cores, environment)
+        for template in peer.more:
+            self.render(template, directory, peer.port, peer.values)
+        config = self.render(peer.template, directory, peer.port, peer.values)
+        places = {"config": config, "dir": directory}
+        command = [peer.executable(), *(argument.format(**places) for argument in peer.arguments)]
+        environment = {key: value.format(**places) for key, value in peer.environment}
+        self.servers[peer.name] = processes.Server(peer.name, command, peer.port, directory, on_cores, environment)
 
     def start_upstream(self):
-        self.start("upstream", processes.find("nginx"), NGINX, "upstream.conf", UPSTREAM_PORT, self.other_cores)
+        self.start(UPSTREAM, self.other_cores)
 
     def start_peer(self, peer):
-        program = peer.executable()
-        self.start(peer.name, program, peer.arguments, peer.template, peer.port, self.proxy_cores, peer.environment)
+        self.start(peer, self.proxy_cores)
 
     def empty_logs(self):
         """Keeps the access logs, which grow by megabytes a second, from filling the disk."""

@@ -15,6 +15,7 @@ PACKAGES = {
     "caddy": "caddy",
     "h2load": "nghttp2-client",
     "openssl": "openssl",
+    "wrk": "wrk",
 }
 
 
@@ -109,7 +110,7 @@ class Server:
                 preexec_fn=lambda: os.sched_setaffinity(0, on_cores),
             )
         try:
-            wait_for(lambda: self.has_ended() or is_listening(port), 15, f"{name} listens on {port}")
+            wait_for(lambda: self.has_ended() or is_listening(port), 60, f"{name} listens on {port}")
             self.check()
         except BaseException:
             self.stop()

@@ -20,11 +20,11 @@ def digits(value):
     return f"{value:.1f}" if value < 100 else f"{value:.0f}"
 
 
-def ratio(own, other):
+def ratio(own, other, figure="cpu_us"):
     """The median over the rounds of the ratio within a round, which leaves the machine's drift out."""
     if not own or not other:
         return None
-    return statistics.median(mine.cpu_us / theirs.cpu_us for mine, theirs in zip(own, other))
+    return statistics.median(getattr(mine, figure) / getattr(theirs, figure) for mine, theirs in zip(own, other))
 
 
 def row(peer, bursts, by_peer):
@@ -92,22 +92,32 @@ def commit():
     return subprocess.run(command, capture_output=True, text=True).stdout.strip() or "unknown"
 
 
-def header(facts):
+def setting(facts):
+    """What every result says about the machine and the run."""
     proxy_cores, other_cores = (", ".join(map(str, facts[key])) for key in ("proxy_cores", "other_cores"))
-    versions = ", ".join(f"{name} {version}" for name, version in facts["versions"].items())
+    return [
+        f"* Machine: {facts['cpu']}, {facts['cores']} cores, Linux {facts['kernel']}.",
+        f"* Measured: {', '.join(f'{name} {version}' for name, version in facts['versions'].items())}.",
+        f"* Commit {facts['commit']}. Load average of the machine before and after: {facts['load']}.",
+        f"* {facts['rounds']} interleaved rounds, bursts of about {facts['seconds']} s; what is measured on core",
+        f"  {proxy_cores}, load generator and upstream on {other_cores}.",
+    ]
+
+
+def failures(facts):
+    return [f"* Failed: {fault.splitlines()[0]}" for fault in facts["faults"]]
+
+
+def header(facts):
     lines = [
         f"# Proxies side by side, {facts['date']}",
         "",
-        f"* Machine: {facts['cpu']}, {facts['cores']} cores, Linux {facts['kernel']}.",
-        f"* Proxies: {versions}.",
-        f"* Commit {facts['commit']}. Load average of the machine before and after: {facts['load']}.",
-        f"* {facts['rounds']} interleaved rounds, bursts of about {facts['seconds']} s; proxies on core {proxy_cores},",
-        f"  load generator and upstream on {other_cores}.",
+        *setting(facts),
         "* CPU is the proxy's user and system time over all its processes. Medians; a ratio is the median of the",
         "  ratios within each round. For 1 MiB the cost of a request is that of a megabyte.",
         "* TLS 1.3 with AES-128-GCM, X25519 and an ECDSA P-256 certificate; every proxy writes an access log.",
         "* Requests/s and p99 are those of a closed loop whose load generator may be the slower side.",
-        *(f"* Failed: {fault.splitlines()[0]}" for fault in facts["faults"]),
+        *failures(facts),
     ]
     return "\n".join(lines)
 
@@ -116,10 +126,9 @@ def raw(burst):
     return {"cpu_us": burst.cpu_us, "requests_per_s": burst.rate, "p99_ms": burst.p99_ms, "requests": burst.requests}
 
 
-def write(directory, name, facts, body, samples):
-    directory.mkdir(parents=True, exist_ok=True)
-    path = directory / f"{name}.md"
-    path.write_text(f"{header(facts)}\n\n{body}\n")
+def write(path, head, facts, body, samples):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"{head}\n\n{body}\n")
     numbers = {
         scenario: {peer: [raw(burst) for burst in bursts] for peer, bursts in by_peer.items()}
         for scenario, by_peer in samples.items()
