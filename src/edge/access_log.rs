@@ -20,7 +20,7 @@ use crate::observe::{AccessRecord, Format, Log, LogTarget};
 /// How long a line waits for company, so that a busy server does not wake the writer for each.
 const GATHERING: Duration = Duration::from_millis(100);
 /// So many bytes are company enough.
-const ENOUGH: usize = 32 << 10;
+const ENOUGH: usize = 128 << 10;
 /// What a buffer keeps of the memory that a burst made it take.
 const KEPT: usize = 1 << 20;
 /// How often lost lines are reported.

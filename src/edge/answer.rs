@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, EXPECT, RETRY_AFTER, STRICT_TRANSPORT_SECURITY};
-use http::{Method, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use pingora::http::ResponseHeader;
 use pingora_core::Result;
 use pingora_proxy::Session;
@@ -66,33 +66,35 @@ fn compose(session: &Session, ctx: &mut Context, reply: Reply) -> Result<(Respon
         }
     };
     ctx.cause = cause.or(ctx.cause);
-    let mut header = ResponseHeader::build(status, Some(headers.len() + 10))?;
+    let (mut parts, ()) = http::Response::new(()).into_parts();
+    parts.status = status;
+    // As a map whose names were checked already: Pingora's own would parse each of them once more, and keep it twice.
+    parts.headers.reserve(headers.len() + 10);
     for (name, value) in headers {
-        header.append_header(name, value)?;
+        parts.headers.append(name, value);
     }
     for (name, value) in gateway.cors.fields(cors) {
-        header.insert_header(name, value)?;
+        parts.headers.insert(name, value);
     }
-    header.insert_header(gateway.forwarding.request_id().clone(), ctx.request_id.clone())?;
-    add_hsts(ctx, &mut header)?;
+    parts.headers.insert(gateway.forwarding.request_id().clone(), ctx.request_id.clone());
+    if let Some(hsts) = hsts(ctx, &parts.headers) {
+        parts.headers.insert(STRICT_TRANSPORT_SECURITY, hsts);
+    }
     // 204 and 304 have no length (RFC 9110, section 8.6).
     if !matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) {
-        header.insert_header(CONTENT_LENGTH, body.len())?;
+        parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
     }
     ctx.status = Some(status);
     let bodiless = session.req_header().method == Method::HEAD || status == StatusCode::NOT_MODIFIED;
-    Ok((header, if bodiless { Bytes::new() } else { body }))
+    Ok((parts.into(), if bodiless { Bytes::new() } else { body }))
 }
 
-pub(super) fn add_hsts(ctx: &Context, header: &mut ResponseHeader) -> Result<()> {
-    let clients_over_tls =
-        ctx.arrival.as_ref().is_some_and(|arrival| arrival.scheme == Scheme::Https && arrival.serve.client);
-    if let Some(hsts) = ctx.running.hsts.as_ref().filter(|_| clients_over_tls)
-        && !header.headers.contains_key(STRICT_TRANSPORT_SECURITY)
-    {
-        header.insert_header(STRICT_TRANSPORT_SECURITY, hsts.clone())?;
-    }
-    Ok(())
+/// The `Strict-Transport-Security` of an answer that has none.
+pub(super) fn hsts(ctx: &Context, headers: &HeaderMap) -> Option<HeaderValue> {
+    let arrival = ctx.arrival.as_ref()?;
+    let clients_over_tls = arrival.scheme == Scheme::Https && arrival.serve.client;
+    let wanted = clients_over_tls && !headers.contains_key(STRICT_TRANSPORT_SECURITY);
+    ctx.running.hsts.clone().filter(|_| wanted)
 }
 
 /// Tells the client of a failure in the course of forwarding; the status that it gets, or 0 if it gets none.

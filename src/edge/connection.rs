@@ -5,11 +5,11 @@
 //! an HTTP/2 stream is reset, the upstream is freed. Requests on an HTTP/1.1 connection come one by one and share its
 //! deadline, so that a request sets no timer.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use async_trait::async_trait;
 use pingora_core::apps::{HttpServerApp, HttpServerOptions, ReusedHttpStream, ServerApp};
 use pingora_core::protocols::http::ServerSession;
 use pingora_core::protocols::http::v2::server::{H2Options, default_h2_options};
@@ -205,27 +205,35 @@ impl Drop for Underway<'_> {
     }
 }
 
-#[async_trait]
 impl HttpServerApp for Connection {
-    async fn process_new_http(
-        self: &Arc<Self>,
+    /// As `async_trait` has it, but for one thing: a session is large, and this future does not hold it as well as the
+    /// one that it is moved into.
+    fn process_new_http<'this, 'shutdown, 'served>(
+        self: &'this Arc<Self>,
         session: ServerSession,
-        shutdown: &ShutdownWatch,
-    ) -> Option<ReusedHttpStream> {
-        if let Some(deadline) = &self.deadline {
-            // An idle connection may wait before the next head begins.
-            let idle = if self.reused.swap(true, Ordering::Relaxed) { self.keep_alive } else { Duration::ZERO };
-            deadline.extend(idle + self.header);
-            return DEADLINE.scope(Arc::clone(deadline), self.proxy.process_new_http(session, shutdown)).await;
-        }
-        let _underway = Underway::on(self);
-        self.started.notify_one();
-        let deadline = Arc::new(Deadline::after(self.header, self.look));
-        tokio::select! {
-            biased;
-            reused = DEADLINE.scope(Arc::clone(&deadline), self.proxy.process_new_http(session, shutdown)) => reused,
-            () = deadline.passed() => None,
-        }
+        shutdown: &'shutdown ShutdownWatch,
+    ) -> Pin<Box<dyn Future<Output = Option<ReusedHttpStream>> + Send + 'served>>
+    where
+        'this: 'served,
+        'shutdown: 'served,
+    {
+        let request = self.proxy.process_new_http(session, shutdown);
+        Box::pin(async move {
+            if let Some(deadline) = &self.deadline {
+                // An idle connection may wait before the next head begins.
+                let idle = if self.reused.swap(true, Ordering::Relaxed) { self.keep_alive } else { Duration::ZERO };
+                deadline.extend(idle + self.header);
+                return DEADLINE.scope(Arc::clone(deadline), request).await;
+            }
+            let _underway = Underway::on(self);
+            self.started.notify_one();
+            let deadline = Arc::new(Deadline::after(self.header, self.look));
+            tokio::select! {
+                biased;
+                reused = DEADLINE.scope(Arc::clone(&deadline), request) => reused,
+                () = deadline.passed() => None,
+            }
+        })
     }
 
     fn h2_options(&self) -> Option<H2Options> {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, COOKIE, TRANSFER_ENCODING};
+use http::header::{CONTENT_LENGTH, COOKIE, STRICT_TRANSPORT_SECURITY, TRANSFER_ENCODING};
 use http::{HeaderName, StatusCode, Version};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora_core::modules::http::HttpModules;
@@ -391,7 +391,9 @@ impl ProxyHttp for Proxy {
             }
         }
         response.insert_header(gateway.forwarding.request_id().clone(), ctx.request_id.clone())?;
-        answer::add_hsts(ctx, response)?;
+        if let Some(hsts) = answer::hsts(ctx, &response.headers) {
+            response.insert_header(STRICT_TRANSPORT_SECURITY, hsts)?;
+        }
         if ctx.forward.as_ref().is_some_and(|forward| forward.advertise) {
             ctx.held = versions::begin(&session.req_header().method, response)?;
         }

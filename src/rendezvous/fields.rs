@@ -42,11 +42,16 @@ pub(super) fn media_type(headers: &HeaderMap) -> HeaderValue {
 /// Whether a browser fetches a page, a frame or a resource, or follows a person's click, rather than a script asking
 /// for data (Fetch Metadata Request Headers; the rules are those of MSC4388).
 pub(super) fn navigates(headers: &HeaderMap) -> bool {
-    let any = |name: &str, test: fn(&[u8]) -> bool| headers.get_all(name).iter().any(|value| test(value.as_bytes()));
-    any("sec-fetch-dest", |dest| dest != b"empty")
-        || any("sec-fetch-mode", |mode| mode == b"navigate")
-        || any("sec-fetch-user", |user| user == b"?1")
-        || any("sec-fetch-site", |site| site == b"none")
+    const DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
+    const MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
+    const USER: HeaderName = HeaderName::from_static("sec-fetch-user");
+    const SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+    let any =
+        |name: HeaderName, test: fn(&[u8]) -> bool| headers.get_all(name).iter().any(|value| test(value.as_bytes()));
+    any(DEST, |dest| dest != b"empty")
+        || any(MODE, |mode| mode == b"navigate")
+        || any(USER, |user| user == b"?1")
+        || any(SITE, |site| site == b"none")
 }
 
 /// A refusal that all protocols tell in the same way.
@@ -58,7 +63,7 @@ pub(super) fn error(refusal: &Refusal) -> Reply {
 /// Adds the fields that describe a session's state.
 pub(super) fn stamped(reply: Reply, stamp: &Stamp) -> Reply {
     reply
-        .header(ETAG, visible(&format!("\"{}\"", stamp.revision)))
+        .header(ETAG, visible(format!("\"{}\"", stamp.revision)))
         .header(EXPIRES, http_date(stamp.expires))
         .header(LAST_MODIFIED, http_date(stamp.modified))
 }
@@ -81,8 +86,8 @@ pub(super) fn guarded(mut reply: Reply) -> Reply {
 }
 
 /// A field value of visible ASCII, which is all that tags, dates and ids consist of.
-pub(super) fn visible(text: &str) -> HeaderValue {
-    HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static(""))
+pub(super) fn visible(text: String) -> HeaderValue {
+    HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static(""))
 }
 
 /// All tags in all fields of the name. Our own tags hold neither commas nor quotes, so cutting a valid list at its
@@ -100,5 +105,5 @@ fn strong(tag: &str) -> Option<Revision> {
 }
 
 fn http_date(time: Timestamp) -> HeaderValue {
-    visible(&httpdate::fmt_http_date(time.into()))
+    visible(httpdate::fmt_http_date(time.into()))
 }

@@ -121,7 +121,7 @@ impl Msc3886 {
 pub(super) fn answer(outcome: Result<Done, Refusal>, max_bytes: u64) -> Reply {
     let reply = match outcome {
         Ok(Done::Created(id, stamp)) => {
-            let location = visible(&id.reveal());
+            let location = visible(id.reveal());
             stamped(typed(StatusCode::CREATED).header(LOCATION, location), &stamp)
         }
         Ok(Done::Found(session)) => {

@@ -9,6 +9,7 @@ use crate::support::client::{Client, get, post};
 use crate::support::gate::Gate;
 use crate::support::gateway::{Gateway, preamble};
 use crate::support::h2;
+use crate::support::metrics::{METRICS, Metrics};
 use crate::support::told::Told;
 use crate::support::upstream::{Then, Upstream, fine};
 
@@ -251,13 +252,15 @@ fn what_only_a_restart_can_change_is_said() {
 #[test]
 fn the_level_of_messages_changes_at_once() {
     let upstream = Upstream::answering(fine());
-    let gateway = Gateway::before(&upstream, "");
+    let gateway = Gateway::before(&upstream, METRICS);
     let fails = || {
         let failed = Client::tls(gateway.address("127.0.0.2"), "unknown.example.org", client_config(&[]));
         assert!(failed.is_err());
     };
     fails();
-    reload(&gateway, &yaml(&upstream, LISTENERS, "log: {level: debug}\n"));
+    // By then the gateway has said all that it had to say about it.
+    Metrics::of(&gateway).wait("tls_handshakes_total{result=\"failed\",version=\"\"}", 1.0);
+    reload(&gateway, &yaml(&upstream, LISTENERS, &format!("log: {{level: debug}}\n{METRICS}")));
     assert!(!gateway.lines().iter().any(|line| line.contains("unknown.example.org")));
     fails();
     gateway.line(|line| line.starts_with("debug: ") && line.contains("unknown.example.org"));

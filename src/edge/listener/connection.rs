@@ -106,16 +106,16 @@ impl Live {
                 Ok(stream)
             }
             Ok(Err(error)) => {
-                tell(Handshake::Failed);
                 log::debug!("{} on {}: {error}", Peer(client), self.listener);
+                tell(Handshake::Failed);
                 Err(match error {
                     HandshakeError::UnknownName(_) => Refused::UnknownName,
                     HandshakeError::Failed(_) => Refused::Handshake,
                 })
             }
             Err(_) => {
-                tell(Handshake::TimedOut);
                 log::debug!("{} on {}: no TLS handshake in time", Peer(client), self.listener);
+                tell(Handshake::TimedOut);
                 Err(Refused::HandshakeTimeout)
             }
         }

@@ -2,11 +2,11 @@
 
 use std::io::{self, IoSlice};
 use std::os::fd::{AsRawFd, RawFd};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, BytesMut};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
 /// What a read asks for: a request with a small body, or most of a TLS record.
@@ -56,24 +56,20 @@ impl Socket {
     }
 
     fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        loop {
-            match self.io.poll_read_ready(cx) {
-                Poll::Ready(ready) => ready?,
-                Poll::Pending => {
-                    self.release();
-                    return Poll::Pending;
-                }
-            }
+        // Without a buffer, until there is something to be put into it.
+        if let Poll::Ready(ready) = self.io.poll_read_ready(cx) {
+            ready?;
             self.read.reserve(self.ahead);
-            match self.io.try_read(&mut self.read) {
-                Ok(count) => {
-                    self.ahead = if count < READ_BUFFER { READ_BUFFER } else { FULL_READ_BUFFER };
-                    return Poll::Ready(Ok(count));
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.release(),
-                Err(error) => return Poll::Ready(Err(error)),
+            // Unlike `try_read`, this notes that a read that did not fill the buffer has emptied the socket: whoever asks
+            // again waits without another system call.
+            if let Poll::Ready(count) = self.io.poll_read_buf(cx, &mut self.read) {
+                let count = count?;
+                self.ahead = if count < READ_BUFFER { READ_BUFFER } else { FULL_READ_BUFFER };
+                return Poll::Ready(Ok(count));
             }
         }
+        self.release();
+        Poll::Pending
     }
 
     /// Nothing is there to be read, and perhaps for long.
@@ -175,10 +171,10 @@ impl RawSocket {
         }
     }
 
-    fn try_read(&self, buf: &mut BytesMut) -> io::Result<usize> {
+    fn poll_read_buf(&mut self, cx: &mut Context<'_>, buf: &mut BytesMut) -> Poll<io::Result<usize>> {
         match self {
-            Self::Tcp(io) => io.try_read_buf(buf),
-            Self::Unix(io) => io.try_read_buf(buf),
+            Self::Tcp(io) => pin!(io.read_buf(buf)).poll(cx),
+            Self::Unix(io) => pin!(io.read_buf(buf)).poll(cx),
         }
     }
 

@@ -116,23 +116,31 @@ pub(super) fn write_path(out: &mut impl Write, path: &str, hidden: &[String]) ->
         b'#' => unit.length == 1,
         _ => false,
     };
-    let end = units(path).find(starts_query).map_or(path.len(), |unit| unit.start);
+    let end = if is_encoded(path) {
+        units(path).find(starts_query).map(|unit| unit.start)
+    } else {
+        path.bytes().position(|byte| matches!(byte, b'?' | b'&' | b';' | b'#'))
+    };
+    let end = end.unwrap_or(path.len());
     let (path, lost_query) = path.split_at_checked(end).unwrap_or(("", path));
 
     let hidden_from = hidden.iter().filter_map(|prefix| depth_below(path, prefix)).min().unwrap_or(usize::MAX);
     let mut secret = false;
     let mut depth = 0;
+    // Written in one go as far as there is nothing to hide.
+    let (mut written, mut at) = (0, 0);
     for (segment, separator) in segments(path) {
-        let shown_below = SHOWN_BELOW.iter().any(|name| same(segment, name));
-        if segment.is_empty() || !(secret || depth >= hidden_from) || shown_below {
-            write_target_text(out, segment)?;
-        } else {
+        let is_secret = !segment.is_empty() && (secret || depth >= hidden_from);
+        if is_secret && !SHOWN_BELOW.iter().any(|name| same(segment, name)) {
+            write_target_text(out, path.get(written..at).unwrap_or_default())?;
             out.write_str(REDACTED)?;
+            written = at + segment.len();
         }
         secret |= SECRET_PARENTS.iter().any(|name| same(segment, name));
         depth += usize::from(!segment.is_empty());
-        out.write_str(separator)?;
+        at += segment.len() + separator.len();
     }
+    write_target_text(out, path.get(written..).unwrap_or_default())?;
     if lost_query.is_empty() { Ok(()) } else { out.write_str(REDACTED) }
 }
 
@@ -190,23 +198,42 @@ fn depth_below(path: &str, prefix: &str) -> Option<usize> {
 
 /// Whether a segment spells a name, in whatever encoding and case: a misspelt path is refused, but logged all the same.
 fn same(segment: &str, name: &str) -> bool {
-    units(segment).map(|unit| unit.byte.to_ascii_lowercase()).eq(name.bytes().map(|byte| byte.to_ascii_lowercase()))
+    // Nothing is spelt shorter than it is, and only an encoded spelling is longer.
+    if segment.len() <= name.len() {
+        return segment.eq_ignore_ascii_case(name);
+    }
+    is_encoded(segment)
+        && units(segment)
+            .map(|unit| unit.byte.to_ascii_lowercase())
+            .eq(name.bytes().map(|byte| byte.to_ascii_lowercase()))
 }
 
 /// Segments, each with the separator after it: a slash, plain or encoded.
 fn segments(path: &str) -> impl Iterator<Item = (&str, &str)> {
     let mut rest = Some(path);
+    let is_encoded = is_encoded(path);
     std::iter::from_fn(move || {
         let text = rest?;
-        let Some(slash) = units(text).find(|unit| unit.byte == b'/') else {
+        let slash = if is_encoded {
+            units(text).find(|unit| unit.byte == b'/').map(|unit| (unit.start, unit.length))
+        } else {
+            text.bytes().position(|byte| byte == b'/').map(|start| (start, 1))
+        };
+        let Some((start, length)) = slash else {
             rest = None;
             return Some((text, ""));
         };
-        let (segment, tail) = text.split_at_checked(slash.start)?;
-        let (separator, tail) = tail.split_at_checked(slash.length)?;
+        let (segment, tail) = text.split_at_checked(start)?;
+        let (separator, tail) = tail.split_at_checked(length)?;
         rest = Some(tail);
         Some((segment, separator))
     })
+}
+
+/// Whether anything in a text may be meant otherwise than it is written. Nearly all paths are logged without a look at
+/// each of their bytes, since nothing in them is.
+fn is_encoded(text: &str) -> bool {
+    text.contains('%')
 }
 
 /// A byte as it is meant, and where and how long it is written.

@@ -37,6 +37,12 @@ pub(super) const fn is_quoting(byte: u8) -> bool {
 }
 
 pub(super) fn escape(out: &mut impl Write, bytes: &[u8], mark: &str, shown: impl Fn(u8) -> bool) -> fmt::Result {
+    // Nearly always there is nothing to be escaped.
+    if bytes.iter().all(|&byte| shown(byte))
+        && let Ok(text) = str::from_utf8(bytes)
+    {
+        return out.write_str(text);
+    }
     for run in bytes.chunk_by(|&left, &right| shown(left) == shown(right)) {
         match str::from_utf8(run) {
             Ok(text) if run.iter().all(|&byte| shown(byte)) => out.write_str(text)?,
