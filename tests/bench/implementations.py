@@ -15,7 +15,7 @@ SYNAPSE_LOG = ("synapse-log.yaml",)
 def gateway(name, port, values):
     arguments = ("run", "-c", "{config}")
     template = "gateway-rendezvous.yaml"
-    values = (("PLAIN_PORT", port + 1), *values)
+    values = (("PLAIN_PORT", port + 1), ("TRUSTED", "[]"), *values)
     title, program = "synapse-gateway", "synapse-gateway"
     return peers.Peer(name, title, port, template, program, arguments, ("--version",), values=values)
 
@@ -23,6 +23,10 @@ def gateway(name, port, values):
 # With all limits off and room for what a burst opens; and with the room and the limits of the defaults.
 UNLIMITED = gateway("unlimited", 21448, (("TTL", TTL), ("MAX_ENTRIES", 1000000), ("LIMITS", NO_LIMITS)))
 GUARDED = gateway("guarded", 21450, (("TTL", 60), ("MAX_ENTRIES", 10000), ("LIMITS", "{}")))
+# Two that keep what they are given; the second believes what is said of addresses.
+LASTING = (("TTL", 3600), ("LIMITS", NO_LIMITS))
+STORED = gateway("stored", 21454, (*LASTING, ("MAX_ENTRIES", 1000000)))
+CROWDED = gateway("crowded", 21456, (*LASTING, ("MAX_ENTRIES", 1000000), ("TRUSTED", "[127.0.0.1]")))
 MODULE = peers.Peer(
     "module",
     "matrix-http-rendezvous-synapse 0.1.12 in Synapse",
@@ -44,7 +48,7 @@ BUILT_IN = peers.Peer(
     SYNAPSE_VERSION,
     more=SYNAPSE_LOG,
 )
-SERVERS = (UNLIMITED, GUARDED, MODULE, BUILT_IN)
+SERVERS = (UNLIMITED, GUARDED, MODULE, BUILT_IN, STORED, CROWDED)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,3 +90,8 @@ FLOODED = (
     Target("synapse", "Synapse MSC4108", BUILT_IN, "msc4108", "plain", "synapse"),
     Target("gateway", "gateway MSC4108", GUARDED, "msc4108", "plain", "synapse"),
 )
+# By the operation that fills them.
+FILLED = {
+    "create": Target("stored", "one address", STORED, "msc4108", "plain", "stored"),
+    "crowd": Target("crowded", "one a session", CROWDED, "msc4108", "plain", "crowded"),
+}

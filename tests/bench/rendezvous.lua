@@ -1,5 +1,5 @@
 -- Requests to rendezvous sessions, for wrk.
--- Arguments after the URL: create, write, poll or read; the file with a payload; the file with one session a line,
+-- Arguments after the URL: create, crowd (create, each from another address), write, poll or read; the file with a payload; the file with one session a line,
 -- its path and its entity tag. To write, each thread has the session of its own number, and must have one connection
 -- alone: wrk does not tell which one an answer belongs to. Prints one JSON object.
 
@@ -30,13 +30,27 @@ function init(arguments)
    local operation, payload = arguments[1], contents(arguments[2])
    statuses = {}
    wrk.headers["Host"] = "example.test"
-   if operation == "create" then
+   if operation == "create" or operation == "crowd" then
       wrk.method, wrk.body = "POST", payload
       wrk.headers["Content-Type"] = "text/plain"
+      if operation == "crowd" then
+         crowd()
+      end
    elseif operation == "write" then
       write(payload, sessions(arguments[3])[number])
    else
       read(operation == "poll", sessions(arguments[3]))
+   end
+end
+
+-- As a proxy in front would tell it.
+function crowd()
+   local count = 0
+   function request()
+      count = count + 1
+      local address = {10, math.floor(count / 65536) % 256, math.floor(count / 256) % 256, count % 256}
+      wrk.headers["X-Forwarded-For"] = table.concat(address, ".")
+      return wrk.format()
    end
 end
 

@@ -14,6 +14,7 @@ import time
 import devices
 import flood
 import implementations
+import memory
 import peers
 import processes
 import report
@@ -41,17 +42,20 @@ OPERATIONS = (
     Operation("read", "Read: GET of 1 KiB → 200", 200),
 )
 FLOOD = Operation("flood", "Log-ins of others during a flood of creations from one address", 201)
+MEMORY = Operation("memory", "Memory of as many sessions as there may be", 201)
 
 
 def arguments():
     parser = runs.options_of(__doc__)
-    parser.add_argument("--only", metavar="OPERATION,...", **runs.subset((*OPERATIONS, FLOOD)))
+    parser.add_argument("--only", metavar="OPERATION,...", **runs.subset((*OPERATIONS, FLOOD, MEMORY)))
     parser.add_argument("--targets", metavar="TARGET,...", **runs.subset(implementations.TARGETS))
     options = runs.parse(parser)
     options.flooded = implementations.FLOODED if FLOOD in options.only else ()
-    options.only = [operation for operation in options.only if operation != FLOOD]
+    # It takes minutes, and a gigabyte.
+    options.filled = implementations.FILLED if MEMORY in options.only and not options.quick else {}
+    options.only = [operation for operation in options.only if operation in OPERATIONS]
     options.targets = options.targets if options.only else []
-    wanted = [target.server for target in (*options.targets, *options.flooded)]
+    wanted = [target.server for target in (*options.targets, *options.flooded, *options.filled.values())]
     options.peers = [server for server in implementations.SERVERS if server in wanted]
     return options
 
@@ -227,12 +231,19 @@ def bench_once(bench, options, faults):
     say("all keep the rules of a session")
     pairs = [(operation, target) for operation in options.only for target in options.targets]
     pairs = [pair for pair in pairs if writes(*pair)]
-    samples = runs.interleave(options.rounds, pairs, Bursts(bench, options, faults), faults, bench.empty_logs)
+    samples = {}
+    if pairs:
+        samples = runs.interleave(options.rounds, pairs, Bursts(bench, options, faults), faults, bench.empty_logs)
     parts = tables(samples, options)
     if options.flooded:
         say("flooding")
         outcomes = flood.measure(bench, options.flooded, 3 if options.quick else 10)
         parts.append(f"## {FLOOD.title}\n\n{flood.table(outcomes)}")
+    if options.filled:
+        say("filling up")
+        places = dict(implementations.STORED.values)["MAX_ENTRIES"]
+        rows = [(target.title, memory.fill(bench, target, name, places)) for name, target in options.filled.items()]
+        parts.append(f"## {MEMORY.title}\n\n{memory.table(rows)}")
     body = "\n\n".join(parts)
     facts |= {"load": f"{load_before}, {runs.load_average()}", "faults": faults}
     say(f"\n{header(facts)}\n\n{body}\n")
