@@ -17,7 +17,7 @@ use crate::reply::{Body, Reply};
 /// Sends an answer of our own; the request is then done.
 pub(super) async fn send(session: &mut Session, ctx: &mut Context, reply: Reply) -> Result<bool> {
     let close = reply.close;
-    let (header, body) = compose(session, ctx, reply)?;
+    let (header, body) = compose(session, ctx, reply);
     let expects = session.req_header().headers.contains_key(EXPECT);
     // A client that waits for 100 has not sent its body and may never do so: nothing could follow on this connection.
     let dubious = close || (expects && !session.as_downstream_mut().is_body_done());
@@ -48,7 +48,7 @@ async fn linger(session: &mut Session, ctx: &Context) {
 }
 
 /// Completes a reply: CORS, request id, HSTS, length.
-fn compose(session: &Session, ctx: &mut Context, reply: Reply) -> Result<(ResponseHeader, Bytes)> {
+fn compose(session: &Session, ctx: &mut Context, reply: Reply) -> (ResponseHeader, Bytes) {
     let Reply { mut status, headers, body, cors, cause, .. } = reply;
     let gateway = &ctx.running.gateway;
     let (headers, body) = match body {
@@ -86,7 +86,7 @@ fn compose(session: &Session, ctx: &mut Context, reply: Reply) -> Result<(Respon
     }
     ctx.status = Some(status);
     let bodiless = session.req_header().method == Method::HEAD || status == StatusCode::NOT_MODIFIED;
-    Ok((parts.into(), if bodiless { Bytes::new() } else { body }))
+    (parts.into(), if bodiless { Bytes::new() } else { body })
 }
 
 /// The `Strict-Transport-Security` of an answer that has none.
@@ -99,7 +99,7 @@ pub(super) fn hsts(ctx: &Context, headers: &HeaderMap) -> Option<HeaderValue> {
 
 /// Tells the client of a failure in the course of forwarding; the status that it gets, or 0 if it gets none.
 pub(super) async fn report(session: &mut Session, ctx: &mut Context, error: MatrixError) -> u16 {
-    let Ok((header, body)) = compose(session, ctx, Reply::from(error)) else { return 0 };
+    let (header, body) = compose(session, ctx, Reply::from(error));
     let status = header.status.as_u16();
     let written = session.as_downstream_mut().write_error_response(header, body).await;
     if written.is_err() {
