@@ -17,8 +17,12 @@ use crate::limits::{Limits, Timeouts};
 use crate::matrix::{Cause, ErrCode, MatrixError};
 use crate::rendezvous::{self, Claim, Rendezvous, VERSIONS};
 use crate::reply::{CorsKind, Reply};
-use crate::routing::{AdminApi, Api, ExtraRoute, ExtraRoutes, ExtraTarget, classify};
-use crate::upstream::Upstreams;
+use crate::role::Role;
+use crate::routing::{
+    AdminApi, Affinity, Api, Endpoint, ExtraRoute, ExtraRoutes, ExtraTarget, Key, Release, Synapse, Table, classify,
+    of_token,
+};
+use crate::upstream::{Choice, HealthPolicy, Placement, Queue, Standing, Upstreams};
 use crate::upstream_address::UpstreamId;
 use crate::well_known::WellKnown;
 
@@ -28,11 +32,18 @@ use crate::well_known::WellKnown;
 pub struct Gateway {
     pub admin_api: AdminApi,
     pub cors: Cors,
+    pub endpoints: Table,
     pub errors: Errors,
     pub extra_routes: ExtraRoutes,
     pub forwarding: Forwarding,
+    pub health: HealthPolicy,
     pub limits: Limits,
+    pub queue: Queue,
+    /// The release of Synapse, where the operator says it.
+    pub release: Option<Release>,
     pub rendezvous: Rendezvous,
+    /// The name in user ids.
+    pub server_name: Option<String>,
     pub timeouts: Timeouts,
     pub upstreams: Upstreams,
     pub well_known: WellKnown,
@@ -115,11 +126,34 @@ pub enum Action<'a> {
     Ready,
 }
 
+/// Who answers a forwarded request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Destination {
+    /// This upstream alone.
+    Fixed(UpstreamId),
+    /// A process of Synapse that has this role, or stands in for those that have it.
+    Role {
+        /// The role.
+        role: Role,
+        /// Whether the request changes something.
+        writes: bool,
+        /// Which of them.
+        placement: Placement,
+        /// Whether that depends on an access token of which only Synapse can tell whose it is.
+        by_token: bool,
+    },
+}
+
+impl Destination {
+    /// Synapse's main process.
+    pub const MAIN: Self = Self::Role { role: Role::Main, writes: true, placement: Placement::First, by_token: false };
+}
+
 /// How a request is forwarded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Forward {
     /// Where to.
-    pub upstream: UpstreamId,
+    pub destination: Destination,
     /// Bytes left off at the start of the target; 0 forwards it as it came.
     pub skip: usize,
     /// Whether a WebSocket upgrade passes.
@@ -130,16 +164,18 @@ pub struct Forward {
     pub body_limit: u64,
     /// Whether the answer is Matrix's, with CORS headers to be seen to.
     pub matrix: bool,
+    /// The row of the endpoint that workers serve; None for what only the main process does.
+    pub endpoint: Option<Endpoint>,
     /// Whether the answer says which features there are, and [`Rendezvous::advertisement`] is to be added.
     pub advertise: bool,
 }
 
 impl Gateway {
-    /// Decides on a request.
+    /// Decides on a request to this Synapse.
     #[must_use]
-    pub fn decide<'a>(&'a self, inbound: &Inbound<'a>) -> Decision<'a> {
+    pub fn decide<'a>(&'a self, inbound: &Inbound<'a>, synapse: Synapse) -> Decision<'a> {
         let client = self.forwarding.client(inbound);
-        let (class, rule, action) = self.route(inbound, client);
+        let (class, rule, action) = self.route(inbound, client, synapse);
         Decision { class, rule, client, action }
     }
 
@@ -154,9 +190,21 @@ impl Gateway {
         Reply::from(MatrixError::from(refusal)).close()
     }
 
+    /// The process that a request would go to if all were there and idle.
+    #[must_use]
+    pub fn choice(&self, destination: Destination) -> Option<Choice> {
+        match destination {
+            Destination::Fixed(upstream) => Some(Choice { upstream, role: Role::Main }),
+            Destination::Role { role, writes, placement, .. } => {
+                let idle = |_| Standing { available: true, load: 0 };
+                self.upstreams.plan(role, writes)?.choose(placement, idle)
+            }
+        }
+    }
+
     /// The order of the rooms. What is served here comes before what Synapse serves, so that no session lands half here
     /// and half there; what Matrix owns comes before the operator's own routes, so that none of it can be given away.
-    fn route<'a>(&'a self, inbound: &Inbound<'a>, client: Client) -> (RouteClass, Rule, Action<'a>) {
+    fn route<'a>(&'a self, inbound: &Inbound<'a>, client: Client, synapse: Synapse) -> (RouteClass, Rule, Action<'a>) {
         if let Some(action) = health(inbound) {
             return (RouteClass::Service, Rule::Health, action);
         }
@@ -179,7 +227,7 @@ impl Gateway {
             };
         }
         if let Some((api, class)) = classify(inbound.method, inbound.path, inbound.query_value("since").is_some()) {
-            return self.synapse(inbound, client, api, class);
+            return self.synapse(inbound, client, (api, class), synapse);
         }
         // A route on `/` takes all but the delegation documents; a base domain's redirect takes what no route does.
         let document = serve.well_known && inbound.path.starts_with("/.well-known/matrix/");
@@ -216,8 +264,8 @@ impl Gateway {
         &self,
         inbound: &Inbound,
         client: Client,
-        api: Api,
-        class: RouteClass,
+        (api, class): (Api, RouteClass),
+        synapse: Synapse,
     ) -> (RouteClass, Rule, Action<'a>) {
         let serve = inbound.arrival.serve;
         let (served, rule) = match api {
@@ -241,7 +289,9 @@ impl Gateway {
         };
         let action = if admitted {
             let limit = if class == RouteClass::Upload { self.limits.upload } else { self.limits.body };
-            Self::forward(inbound, self.to_synapse(class, inbound, limit))
+            let main = self.to_synapse(class, inbound, limit);
+            let endpoint = self.endpoints.find(inbound.method, inbound.path, inbound.query, synapse);
+            Self::forward(inbound, self.to_endpoint(main, endpoint, inbound, client))
         } else {
             let message = "The admin API is not open to this address";
             let error = MatrixError::new(StatusCode::FORBIDDEN, ErrCode::Forbidden, Cause::NetworkDenied, message);
@@ -262,14 +312,30 @@ impl Gateway {
     /// To Synapse's main process.
     fn to_synapse(&self, class: RouteClass, inbound: &Inbound, body_limit: u64) -> Forward {
         Forward {
-            upstream: Upstreams::MAIN,
+            destination: Destination::MAIN,
             skip: 0,
             websocket: false,
             silence: self.timeouts.silence(class, inbound.query_value("timeout")),
             body_limit,
             matrix: true,
+            endpoint: None,
             advertise: self.rendezvous.advertisement().is_some() && inbound.path == VERSIONS,
         }
+    }
+
+    /// To a process that serves the endpoint, in place of the main process.
+    fn to_endpoint(&self, main: Forward, endpoint: Option<Endpoint>, inbound: &Inbound, client: Client) -> Forward {
+        let Some(Endpoint { role, affinity, .. }) = endpoint else { return main };
+        let server_name = self.server_name.as_deref();
+        let strict = affinity == Affinity::StrictRoom;
+        let (placement, by_token) = match affinity.key(inbound, client.address, server_name) {
+            Key::Hash(hash) => (Placement::Key { hash, strict }, false),
+            Key::Token(token) => (Placement::Key { hash: of_token(token), strict }, true),
+            Key::None => (Placement::LeastLoaded, false),
+        };
+        let writes = !matches!(*inbound.method, Method::GET | Method::HEAD);
+        let destination = Destination::Role { role, writes, placement, by_token };
+        Forward { destination, endpoint, ..main }
     }
 
     fn extra_route<'a>(&self, inbound: &Inbound, route: &ExtraRoute, rest: &str) -> Action<'a> {
@@ -282,13 +348,14 @@ impl Gateway {
                 Self::forward(
                     inbound,
                     Forward {
-                        upstream: *upstream,
+                        destination: Destination::Fixed(*upstream),
                         // The slash that ends the route's path begins the target that is left.
                         skip: if *strip_prefix { route.path.len().saturating_sub(1) } else { 0 },
                         websocket,
                         silence: if websocket { idle } else { self.timeouts.silence(RouteClass::Extra, None) },
                         body_limit: self.limits.body,
                         matrix: false,
+                        endpoint: None,
                         advertise: false,
                     },
                 )

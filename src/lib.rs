@@ -19,6 +19,7 @@ pub mod problem;
 pub mod quantity;
 pub mod rendezvous;
 pub mod reply;
+pub mod role;
 pub mod routing;
 pub mod upstream;
 pub mod upstream_address;

@@ -2,13 +2,23 @@
 //!
 //! This room knows paths and methods; it knows neither addresses nor headers.
 
+mod affinity;
 mod endpoints;
 mod extra;
+mod pattern;
+mod release;
+mod rows;
 mod section;
+mod table;
 
+pub use affinity::{Key, access_token, of_token, of_user_id};
 pub use endpoints::{Api, classify};
 pub use extra::{ExtraRoute, ExtraRoutes, ExtraTarget};
-pub use section::{AdminApi, AdminApiSection, ExtraRouteSection, RespondSection};
+pub use release::{Release, ReleaseError};
+pub use rows::Affinity;
+pub use section::{AdminApi, AdminApiSection, ExtraRouteSection, RespondSection, SynapseSection};
+
+pub use table::{Endpoint, Synapse, Table};
 
 #[cfg(test)]
 mod tests;

@@ -14,12 +14,14 @@ use structopt::StructOpt;
 use super::prepare::prepare;
 use super::{ConfigFile, Exit, problems};
 use crate::config::Config;
-use crate::decide::{Action, Decision, Forward, Gateway};
+use crate::decide::{Action, Decision, Destination, Forward, Gateway};
 use crate::headers::is_stripped;
 use crate::inbound::{Arrival, Inbound, Scheme};
 use crate::listen::{Listener, Transport};
 use crate::matrix::MatrixError;
 use crate::reply::{Body, Reply};
+use crate::routing::{Release, Synapse};
+use crate::upstream::Placement;
 
 /// Says why and where a request goes, without sending it
 #[derive(Debug, StructOpt)]
@@ -177,7 +179,7 @@ fn explain(config: &Config, asked: &Asked, arrival: &Arrival) -> Map<String, Val
             return told;
         }
     };
-    let Decision { class, rule, client, action } = gateway.decide(&inbound);
+    let Decision { class, rule, client, action } = gateway.decide(&inbound, synapse(gateway));
     told.insert("host".to_owned(), json!(inbound.authority));
     told.insert("client".to_owned(), json!(client.address.to_string()));
     told.insert("scheme".to_owned(), json!(client.scheme.as_str()));
@@ -205,6 +207,36 @@ fn explain(config: &Config, asked: &Asked, arrival: &Arrival) -> Map<String, Val
     told
 }
 
+/// The Synapse that is configured; nobody is asked which one runs.
+fn synapse(gateway: &Gateway) -> Synapse {
+    Synapse { release: gateway.release.unwrap_or(Release::NEWEST), delegated: false }
+}
+
+/// Who serves the endpoint, why this process, and who else could.
+fn tell_role(told: &mut Map<String, Value>, gateway: &Gateway, forward: &Forward) {
+    let Destination::Role { role, writes, placement, by_token } = forward.destination else { return };
+    let endpoint = forward.endpoint.map_or("of the main process", |endpoint| endpoint.id);
+    told.insert("endpoint".to_owned(), json!(endpoint));
+    told.insert("release".to_owned(), json!(synapse(gateway).release.to_string()));
+    told.insert("role".to_owned(), json!(role.as_str()));
+    if let Some(endpoint) = forward.endpoint {
+        told.insert("affinity".to_owned(), json!(endpoint.affinity.as_str()));
+    }
+    let key = match placement {
+        Placement::Key { .. } if by_token => "the user of an access token that only Synapse knows".to_owned(),
+        Placement::Key { hash, .. } => format!("{hash:016x}"),
+        Placement::LeastLoaded => "none: the least busy".to_owned(),
+        Placement::First => "none: the first".to_owned(),
+    };
+    told.insert("key".to_owned(), json!(key));
+    let Some(plan) = gateway.upstreams.plan(role, writes) else { return };
+    let groups = plan.groups().map(|(role, members)| {
+        let names: Vec<&str> = members.iter().map(|&id| gateway.upstreams.name(id)).collect();
+        format!("{role}: {}", names.join(", "))
+    });
+    told.insert("in_this_order".to_owned(), json!(groups.collect::<Vec<_>>()));
+}
+
 fn tell_forward(
     told: &mut Map<String, Value>,
     gateway: &Gateway,
@@ -213,12 +245,14 @@ fn tell_forward(
     scheme: Scheme,
     forward: &Forward,
 ) {
-    let upstream = gateway.upstreams.as_slice().get(forward.upstream.0);
+    let choice = gateway.choice(forward.destination);
+    let upstream = choice.and_then(|choice| gateway.upstreams.as_slice().get(choice.upstream.0));
     let address = upstream.map(|upstream| upstream.address.to_string());
     let whole = inbound.query.map_or_else(|| inbound.path.to_owned(), |query| format!("{}?{query}", inbound.path));
     told.insert("action".to_owned(), json!("forwarded"));
-    told.insert("upstream".to_owned(), json!(gateway.upstreams.name(forward.upstream)));
+    told.insert("upstream".to_owned(), json!(upstream.map(|upstream| upstream.name.as_str())));
     told.insert("address".to_owned(), json!(address));
+    tell_role(told, gateway, forward);
     told.insert("target".to_owned(), json!(whole.get(forward.skip..)));
     told.insert("silence".to_owned(), json!(format!("{:?}", forward.silence)));
     told.insert("total".to_owned(), json!(format!("{:?}", gateway.timeouts.total)));

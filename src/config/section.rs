@@ -1,6 +1,7 @@
 //! The root of the configuration: one line for each section, and what concerns several of them.
 
 use std::num::NonZeroUsize;
+use std::time::Duration;
 
 use http::uri::Authority;
 use http::{HeaderName, Uri};
@@ -15,9 +16,10 @@ use crate::limits::{LimitsSection, TimeoutsSection};
 use crate::listen::{Listener, ListenerSection, Tls, TlsSection, build_listeners};
 use crate::observe::{Log, LogSection, Metrics, MetricsSection};
 use crate::problem::Problems;
+use crate::quantity::Span;
 use crate::rendezvous::RendezvousSection;
-use crate::routing::{AdminApiSection, ExtraRouteSection, ExtraRoutes, ExtraTarget};
-use crate::upstream::{Upstream, Upstreams, UpstreamsSection};
+use crate::routing::{AdminApiSection, ExtraRouteSection, ExtraRoutes, ExtraTarget, SynapseSection, Table};
+use crate::upstream::{HealthSection, QueueSection, Upstreams, UpstreamsSection};
 use crate::well_known::WellKnownSection;
 
 /// The whole configuration as the operator wrote it. A section's card is the documentation of its type.
@@ -38,7 +40,13 @@ pub struct ConfigSection {
     pub threads: u16,
     pub listeners: Vec<ListenerSection>,
     pub tls: Option<TlsSection>,
+    pub synapse: SynapseSection,
     pub upstreams: UpstreamsSection,
+    pub health: HealthSection,
+    pub queue: QueueSection,
+    /// How long a request waits for a process that refuses connections, while nobody else could answer: so long may a
+    /// restart of Synapse take before clients notice. With 0s they notice at once.
+    pub restart_grace: Span,
     pub rendezvous: RendezvousSection,
     pub well_known: WellKnownSection,
     pub forwarding: ForwardingSection,
@@ -61,7 +69,11 @@ impl Default for ConfigSection {
             threads: 0,
             listeners: Vec::new(),
             tls: None,
+            synapse: SynapseSection::default(),
             upstreams: UpstreamsSection::default(),
+            health: HealthSection::default(),
+            queue: QueueSection::default(),
+            restart_grace: Span(Duration::from_secs(20)),
             rendezvous: RendezvousSection::default(),
             well_known: WellKnownSection::default(),
             forwarding: ForwardingSection::default(),
@@ -109,9 +121,7 @@ impl ConfigSection {
         let public_baseurl = self.public_baseurl.or(derived);
         let well_known = self.well_known.build(server_name.as_deref(), public_baseurl.as_deref(), problems);
         let mut upstreams = self.upstreams.build(problems);
-        let add = |name, address| {
-            upstreams.as_mut().map_or(Upstreams::MAIN, |upstreams| upstreams.add(Upstream { name, address }))
-        };
+        let add = |name, address| upstreams.as_mut().map_or(Upstreams::MAIN, |upstreams| upstreams.add(name, address));
         let extra_routes = ExtraRouteSection::build(self.extra_routes, add, problems);
         warn_of_shared_origin(&extra_routes, public_baseurl.as_deref(), problems);
         let listeners = build_listeners(self.listeners, self.tls.is_some(), problems);
@@ -125,16 +135,24 @@ impl ConfigSection {
         let admin_api = self.admin_api.build(problems);
         let limits = self.limits.build(problems);
         let timeouts = self.timeouts.build(problems);
+        let release = self.synapse.build(problems);
+        let health = self.health.build(problems);
+        let queue = self.queue.build(self.restart_grace, problems);
         let log = self.log.build(problems);
         let metrics = self.metrics.build(problems);
         let gateway = Gateway {
             admin_api: admin_api?,
             cors: cors?,
+            endpoints: Table::default(),
             errors: self.errors.build(),
             extra_routes,
             forwarding: forwarding?,
+            health: health?,
             limits: limits?,
+            queue: queue?,
+            release: release?,
             rendezvous: rendezvous?,
+            server_name: server_name.clone(),
             timeouts: timeouts?,
             upstreams: upstreams?,
             well_known: well_known?,

@@ -8,11 +8,14 @@ use crate::inbound::fixture::arrival;
 use crate::inbound::{Arrival, Serve};
 use crate::limits::{LimitsSection, TimeoutsSection};
 use crate::problem::Problems;
+use crate::quantity::Span;
 use crate::rendezvous::RendezvousSection;
 use crate::reply::Body;
-use crate::routing::{AdminApiSection, ExtraRouteSection};
-use crate::upstream::{Upstream, UpstreamsSection};
+use crate::routing::{AdminApiSection, ExtraRouteSection, Release};
+use crate::upstream::{HealthSection, QueueSection, UpstreamsSection};
 use crate::well_known::WellKnownSection;
+
+const SYNAPSE: Synapse = Synapse { release: Release::NEWEST, delegated: false };
 
 fn gateway() -> Gateway {
     gateway_with("{enabled: true}")
@@ -28,8 +31,7 @@ fn gateway_with(rendezvous: &str) -> Gateway {
           {path: /robots.txt, respond: {body: hello}}]",
     )
     .unwrap();
-    let extra_routes =
-        ExtraRouteSection::build(extra, |name, address| upstreams.add(Upstream { name, address }), &mut problems);
+    let extra_routes = ExtraRouteSection::build(extra, |name, address| upstreams.add(name, address), &mut problems);
     let forwarding = ForwardingSection::default().build(&mut problems).unwrap();
     let admin: AdminApiSection =
         serde_yaml::from_str("{enabled: true, networks: [10.0.0.0/8], read_only: true}").unwrap();
@@ -39,11 +41,16 @@ fn gateway_with(rendezvous: &str) -> Gateway {
     let built = Gateway {
         admin_api: admin.build(&mut problems).unwrap(),
         cors: CorsSection::default().build(forwarding.request_id(), &mut problems).unwrap(),
+        endpoints: Table::default(),
         errors: ErrorsSection::default().build(),
         extra_routes,
         forwarding,
+        health: HealthSection::default().build(&mut problems).unwrap(),
         limits: LimitsSection::default().build(&mut problems).unwrap(),
+        queue: QueueSection::default().build(Span(Duration::ZERO), &mut problems).unwrap(),
+        release: None,
         rendezvous: rendezvous.build(Some("https://matrix.example.com/"), &mut problems).unwrap(),
+        server_name: Some("example.com".to_owned()),
         timeouts: TimeoutsSection::default().build(&mut problems).unwrap(),
         upstreams,
         well_known: well_known.build(Some("example.com"), Some("https://matrix.example.com/"), &mut problems).unwrap(),
@@ -68,9 +75,13 @@ fn told_by(gateway: &Gateway, arrival: &Arrival, request: &str) -> String {
         parts.headers.insert("content-length", HeaderValue::from_str(length).unwrap());
     }
     let inbound = Inbound::read(&parts, target.as_bytes(), arrival, &gateway.limits.head).unwrap();
-    let decision = gateway.decide(&inbound);
+    let decision = gateway.decide(&inbound, SYNAPSE);
     let action = match decision.action {
-        Action::Forward(forward) => format!("{} skip {}", gateway.upstreams.name(forward.upstream), forward.skip),
+        Action::Forward(forward) => format!(
+            "{} skip {}",
+            gateway.upstreams.name(gateway.choice(forward.destination).unwrap().upstream),
+            forward.skip
+        ),
         Action::Reply(reply) => {
             let location = reply.headers.iter().find(|(name, _)| *name == LOCATION);
             let detail = match (&reply.body, location) {
@@ -225,7 +236,7 @@ fn a_long_poll_has_the_budget_that_the_client_asks_for() {
     let arrival = arrival();
     let target = b"/_matrix/client/v3/sync?since=s1&timeout=120000";
     let inbound = Inbound::read(&parts, target, &arrival, &gateway.limits.head).unwrap();
-    let Action::Forward(forward) = gateway.decide(&inbound).action else { panic!("not forwarded") };
+    let Action::Forward(forward) = gateway.decide(&inbound, SYNAPSE).action else { panic!("not forwarded") };
     assert_eq!(forward.silence, Duration::from_mins(3));
 }
 
@@ -236,7 +247,7 @@ fn the_answer_that_names_the_features_is_added_to_and_no_other() {
         parts.headers.insert(HOST, HeaderValue::from_static("a"));
         let arrival = arrival();
         let inbound = Inbound::read(&parts, target, &arrival, &gateway.limits.head).unwrap();
-        let Action::Forward(forward) = gateway.decide(&inbound).action else { panic!("not forwarded") };
+        let Action::Forward(forward) = gateway.decide(&inbound, SYNAPSE).action else { panic!("not forwarded") };
         forward.advertise
     };
     let (silent, telling) = (gateway(), gateway_with("{enabled: true, advertise: true}"));

@@ -8,6 +8,7 @@ use pingora_core::{Error, ErrorType};
 use uuid::Uuid;
 
 use super::connection::Deadline;
+use super::placing::Placed;
 use super::record::{self, Head};
 use super::state::{Running, State};
 use crate::class::RouteClass;
@@ -15,9 +16,12 @@ use crate::decide::Forward;
 use crate::headers::Client;
 use crate::inbound::Arrival;
 use crate::matrix::{Cause, MatrixError};
+use crate::role::Role;
+use crate::upstream_address::UpstreamId;
 
 /// What is known of a request while it passes through.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts about one request")]
 pub(super) struct Context {
     pub(super) state: Arc<State>,
     pub(super) running: Arc<Running>,
@@ -34,6 +38,20 @@ pub(super) struct Context {
     pub(super) cause: Option<Cause>,
     /// The refusal that Pingora carries as a bare status.
     pub(super) refused: Option<Box<MatrixError>>,
+    /// Where it is; nothing while it is to be placed, at first or anew.
+    pub(super) placed: Option<Placed>,
+    /// Where it was last.
+    pub(super) upstream: Option<UpstreamId>,
+    /// In which role it was placed.
+    pub(super) role: Option<Role>,
+    /// Why it could not be sent where it was placed.
+    pub(super) displaced_by: Option<Cause>,
+    /// The worker whose answer leaves open whether it knows the endpoint, while the main process is asked.
+    pub(super) doubted: Option<UpstreamId>,
+    /// Whether it was sent again after its process was lost.
+    pub(super) resent: bool,
+    /// When it began to wait for somebody who could answer.
+    pub(super) waits_since: Option<Instant>,
     pub(super) attempts: usize,
     /// When the last attempt to connect began.
     pub(super) connecting: Option<Instant>,
@@ -73,6 +91,13 @@ impl Context {
             forward: None,
             cause: None,
             refused: None,
+            placed: None,
+            upstream: None,
+            role: None,
+            displaced_by: None,
+            doubted: None,
+            resent: false,
+            waits_since: None,
             attempts: 0,
             connecting: None,
             connect: None,

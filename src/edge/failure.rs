@@ -37,13 +37,15 @@ fn upstream(error: &ErrorType, body_pending: bool) -> Failure {
         reason = "ErrorType is non-exhaustive in practice and grows with Pingora"
     )]
     match error {
-        ErrorType::ConnectTimedout | ErrorType::TLSHandshakeTimedout => unavailable(Cause::UpstreamConnectTimeout),
+        ErrorType::ConnectTimedout | ErrorType::TLSHandshakeTimedout => {
+            Failure::Answer(Box::new(unavailable(Cause::UpstreamConnectTimeout)))
+        }
         ErrorType::ConnectRefused
         | ErrorType::ConnectNoRoute
         | ErrorType::ConnectError
         | ErrorType::ConnectProxyFailure
         | ErrorType::BindError
-        | ErrorType::SocketError => unavailable(Cause::UpstreamRefused),
+        | ErrorType::SocketError => Failure::Answer(Box::new(unavailable(Cause::UpstreamRefused))),
         ErrorType::ReadTimedout | ErrorType::WriteTimedout if body_pending => body_timeout(),
         ErrorType::ReadTimedout | ErrorType::WriteTimedout => {
             let message = "The homeserver did not answer in time";
@@ -87,10 +89,16 @@ pub(super) fn body_too_slow() -> MatrixError {
 }
 
 /// Synapse is not there, or not yet again.
-pub(super) fn unavailable(cause: Cause) -> Failure {
+pub(super) fn unavailable(cause: Cause) -> MatrixError {
     let message = "The homeserver is not available at the moment";
-    let error = MatrixError::new(StatusCode::SERVICE_UNAVAILABLE, ErrCode::Unknown, cause, message);
-    Failure::Answer(Box::new(error.retry_after(RETRY_AFTER)))
+    MatrixError::new(StatusCode::SERVICE_UNAVAILABLE, ErrCode::Unknown, cause, message).retry_after(RETRY_AFTER)
+}
+
+/// Synapse has as many requests as it is given at a time, and as many wait as may.
+pub(super) fn overloaded() -> MatrixError {
+    let message = "The homeserver has too many requests at the moment";
+    let error = MatrixError::new(StatusCode::TOO_MANY_REQUESTS, ErrCode::LimitExceeded, Cause::Overloaded, message);
+    error.retry_after(RETRY_AFTER)
 }
 
 fn answer(status: StatusCode, cause: Cause, message: &'static str) -> Failure {

@@ -56,7 +56,7 @@ impl BackgroundService for Housekeeping {
                     self.report_certificates();
                 }
                 _ = resolve.tick() => {
-                    for pool in &self.state.running().pools {
+                    for pool in self.state.running().pools.iter() {
                         pool.resolve().await;
                     }
                 }

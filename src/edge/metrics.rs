@@ -4,6 +4,7 @@
 //! a cause looks its counter up by labels.
 
 mod rendezvous;
+mod upstreams;
 
 use std::fmt;
 use std::sync::OnceLock;
@@ -17,6 +18,8 @@ use prometheus::{
 
 use self::rendezvous::RendezvousMetrics;
 pub use self::rendezvous::RendezvousUsage;
+use self::upstreams::UpstreamMetrics;
+pub use self::upstreams::UpstreamUsage;
 use crate::class::RouteClass;
 use crate::observe::{
     AccessRecord, CONNECTION_BUCKETS, Handshake, MethodLabel, Metric, REQUEST_BUCKETS, Reload, STATUS_LABELS, names,
@@ -44,6 +47,7 @@ pub struct GatewayMetrics {
     /// In the order of [`Reload::ALL`].
     reloads: Vec<(Reload, IntCounter)>,
     rendezvous: RendezvousMetrics,
+    upstreams: UpstreamMetrics,
     access_log_dropped: IntCounter,
 }
 
@@ -103,6 +107,7 @@ impl GatewayMetrics {
                 .map(|&result| Ok((result, reloads.get_metric_with_label_values(&[result.as_str()])?)))
                 .collect::<Result<_>>()?,
             rendezvous: RendezvousMetrics::new(&register)?,
+            upstreams: UpstreamMetrics::new(&register)?,
             access_log_dropped: register.counter(names::ACCESS_LOG_DROPPED)?,
             registry,
         })
@@ -178,6 +183,11 @@ impl GatewayMetrics {
         self.rendezvous.watch(source);
     }
 
+    /// Sets whom to ask, at each exposition, how the upstreams are. The source must not block.
+    pub fn watch_upstreams(&self, source: impl Fn() -> Vec<UpstreamUsage> + Send + Sync + 'static) {
+        self.upstreams.watch(source);
+    }
+
     /// Counts what came of a rendezvous request.
     pub fn rendezvous(&self, protocol: Protocol, outcome: &std::result::Result<Done, Refusal>) {
         self.rendezvous.count(protocol, outcome);
@@ -192,6 +202,7 @@ impl GatewayMetrics {
     /// The media type and body of an answer to Prometheus.
     pub fn render(&self) -> Result<(&'static str, Vec<u8>)> {
         self.rendezvous.refresh();
+        self.upstreams.refresh();
         let mut body = Vec::new();
         TextEncoder::new().encode(&self.registry.gather(), &mut body)?;
         Ok((prometheus::TEXT_FORMAT, body))

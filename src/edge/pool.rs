@@ -1,18 +1,26 @@
-//! The addresses of upstreams: resolved in the background, kept when resolving fails, tried in turn.
+//! One upstream at run time: its addresses, which are resolved in the background, kept when resolving fails and tried in
+//! turn; whether it is there; and how many requests it has.
+
+mod lane;
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use log::{info, warn};
 use pingora_core::upstreams::peer::{H1UpgradePolicy, HttpPeer, HttpUpstreamRequestPolicy};
+use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
+use tokio::time::Instant;
 
+pub(super) use self::lane::{Lane, NoPlace, Place};
+use super::metrics::UpstreamUsage;
 use crate::decide::Forward;
 use crate::limits::Timeouts;
-use crate::upstream::Upstream;
-use crate::upstream_address::UpstreamAddress;
+use crate::upstream::{Health, HealthPolicy, Sign, Standing, Turn, Upstream, Upstreams};
+use crate::upstream_address::{UpstreamAddress, UpstreamId};
 
 /// How often names are resolved again.
 const RESOLVE_EVERY: Duration = Duration::from_secs(30);
@@ -28,6 +36,18 @@ pub(super) struct Pool {
     /// The address that answered last, so that `localhost` is not tried on the wrong family again and again.
     preferred: AtomicUsize,
     timeouts: Timeouts,
+    health: Mutex<Health>,
+    /// What `health` says, for requests to look at.
+    up: AtomicBool,
+    /// Requests that wait for it to come back.
+    wanted: AtomicUsize,
+    /// When it was probed last, and whether it is being probed.
+    probed: Mutex<Option<Instant>>,
+    probing: AtomicBool,
+    /// Places for all requests but long polls.
+    requests: Lane,
+    /// Places for long polls.
+    polls: Lane,
 }
 
 impl Pool {
@@ -48,7 +68,65 @@ impl Pool {
             peers: ArcSwap::from_pointee(peers),
             preferred: AtomicUsize::new(0),
             timeouts: *timeouts,
+            health: Mutex::default(),
+            up: AtomicBool::new(true),
+            wanted: AtomicUsize::new(0),
+            probed: Mutex::default(),
+            probing: AtomicBool::new(false),
+            requests: Lane::new(upstream.max_concurrent),
+            polls: Lane::new(upstream.max_long_polls),
         }
+    }
+
+    /// What a request that is to be placed needs to know.
+    #[must_use]
+    pub(super) fn standing(&self) -> Standing {
+        Standing { available: self.is_up(), load: self.requests.load().saturating_add(self.polls.load()) }
+    }
+
+    /// Whether it is taken for there.
+    #[must_use]
+    pub(super) fn is_up(&self) -> bool {
+        self.up.load(Ordering::Relaxed)
+    }
+
+    /// What the metrics tell.
+    #[must_use]
+    pub(super) fn usage(&self) -> UpstreamUsage {
+        let waiting = self.requests.waiting() + self.polls.waiting();
+        let requests = self.requests.load().saturating_add(self.polls.load()).saturating_sub(waiting);
+        UpstreamUsage { name: self.name.clone(), up: self.is_up(), requests, waiting }
+    }
+
+    /// The places for requests of a kind.
+    #[must_use]
+    pub(super) fn lane(&self, long_poll: bool) -> &Lane {
+        if long_poll { &self.polls } else { &self.requests }
+    }
+
+    fn see(&self, sign: Sign, policy: &HealthPolicy) -> Option<Turn> {
+        let mut health = self.health.lock().unwrap_or_else(PoisonError::into_inner);
+        let turn = health.see(sign, policy);
+        self.up.store(health.is_up(), Ordering::Relaxed);
+        turn
+    }
+
+    /// Whether to probe it now: when it is due, and at every look while somebody waits for it. Whoever is told so says
+    /// so when it is done, with [`Pool::was_probed`].
+    pub(super) fn is_due(&self, interval: Duration) -> bool {
+        let mut probed = self.probed.lock().unwrap_or_else(PoisonError::into_inner);
+        let last = *probed.get_or_insert_with(Instant::now);
+        let wanted = !self.is_up() && self.wanted.load(Ordering::Relaxed) > 0;
+        let due = (wanted || last.elapsed() >= interval) && !self.probing.swap(true, Ordering::Relaxed);
+        if due {
+            *probed = Some(Instant::now());
+        }
+        due
+    }
+
+    /// The probe is over.
+    pub(super) fn was_probed(&self) {
+        self.probing.store(false, Ordering::Relaxed);
     }
 
     /// The name in logs.
@@ -125,6 +203,85 @@ impl Pool {
     #[must_use]
     pub(super) const fn resolve_every() -> Duration {
         RESOLVE_EVERY
+    }
+}
+
+/// All upstreams, by their ids.
+#[derive(Debug)]
+pub(super) struct Pools {
+    list: Vec<Pool>,
+    /// Wakes those who wait for any of them to come back.
+    risen: Notify,
+}
+
+impl Pools {
+    /// Pools for these upstreams.
+    #[must_use]
+    pub(super) fn new(upstreams: &Upstreams, timeouts: &Timeouts) -> Self {
+        let pools = upstreams.as_slice().iter().map(|upstream| Pool::new(upstream, timeouts));
+        Self { list: pools.collect(), risen: Notify::new() }
+    }
+
+    /// The pool of an upstream.
+    #[must_use]
+    pub(super) fn get(&self, id: UpstreamId) -> Option<&Pool> {
+        self.list.get(id.0)
+    }
+
+    /// Synapse's main process.
+    #[must_use]
+    pub(super) fn main(&self) -> Option<&Pool> {
+        self.get(Upstreams::MAIN)
+    }
+
+    /// All of them.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Pool> {
+        self.list.iter()
+    }
+
+    /// Takes note of a sign.
+    pub(super) fn see(&self, id: UpstreamId, sign: Sign, policy: &HealthPolicy) {
+        let Some(pool) = self.get(id) else { return };
+        match pool.see(sign, policy) {
+            Some(Turn::Up) => {
+                info!("upstream {}: it is back", pool.name);
+                self.risen.notify_waiters();
+            }
+            Some(Turn::Down) => warn!("upstream {}: it does not answer", pool.name),
+            None => {}
+        }
+    }
+
+    /// Becomes ready when any of them comes back. Whoever waits asks for this before looking who is there.
+    pub(super) fn risen(&self) -> Notified<'_> {
+        self.risen.notified()
+    }
+
+    /// Has these looked at more often until the answer is dropped.
+    pub(super) fn want<'a>(&'a self, ids: &'a [UpstreamId]) -> Want<'a> {
+        let want = Want { pools: self, ids };
+        want.each(|wanted| wanted.fetch_add(1, Ordering::Relaxed));
+        want
+    }
+}
+
+/// Somebody waits for one of these to come back.
+pub(super) struct Want<'a> {
+    pools: &'a Pools,
+    ids: &'a [UpstreamId],
+}
+
+impl Want<'_> {
+    fn each(&self, change: impl Fn(&AtomicUsize) -> usize) {
+        for pool in self.ids.iter().filter_map(|&id| self.pools.get(id)) {
+            change(&pool.wanted);
+        }
+    }
+}
+
+impl Drop for Want<'_> {
+    fn drop(&mut self) {
+        self.each(|wanted| wanted.fetch_sub(1, Ordering::Relaxed));
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, COOKIE, STRICT_TRANSPORT_SECURITY, TRANSFER_ENCODING};
-use http::{HeaderName, StatusCode, Version};
+use http::{HeaderName, Method, StatusCode, Version};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora_core::modules::http::HttpModules;
 use pingora_core::protocols::Digest;
@@ -15,26 +15,29 @@ use pingora_core::{Error, ErrorSource, ErrorType, Result};
 use pingora_proxy::{FailToProxy, ProxyHttp, Session};
 use uuid::Uuid;
 
-use super::accounts::Accounts;
+use super::accounts::{Accounts, Question};
 use super::answer;
 use super::body;
 use super::challenge;
 use super::context::Context;
 use super::failure::{self, Failure};
+use super::placing::{self, Wanted};
 use super::ready::Readiness;
 use super::record::{self, Head};
 use super::rendezvous::Desk;
-use super::state::State;
+use super::state::{Running, State};
 use super::stream;
 use super::versions;
-use crate::decide::{Action, Decision};
-use crate::headers::is_stripped;
+use crate::decide::{Action, Decision, Destination, Forward};
+use crate::headers::{Client, is_stripped};
 use crate::inbound::{Inbound, Refusal};
 use crate::limits::Limits;
 use crate::matrix::{Cause, MatrixError};
 use crate::rendezvous::session::Timestamp;
 use crate::rendezvous::{Refusal as RendezvousRefusal, Request};
 use crate::reply::{CorsKind, Reply};
+use crate::routing::access_token;
+use crate::upstream::{Placement, Sign, Upstreams};
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
@@ -47,6 +50,9 @@ const HOP_BY_HOP: [HeaderName; 4] = [
     HeaderName::from_static("proxy-connection"),
     HeaderName::from_static("trailer"),
 ];
+
+/// The kind of error by which a request leaves a worker for the main process.
+const DOUBTED: &str = "DoubtfulAnswer";
 
 /// How long a WebSocket may last, whatever the time budgets of requests are.
 const WEBSOCKET_LIFETIME: Duration = Duration::from_hours(24 * 7);
@@ -82,11 +88,12 @@ impl Proxy {
                 return answer::send(session, ctx, reply).await;
             }
         };
-        let Decision { class, client, action, .. } = running.gateway.decide(&inbound);
+        let Decision { class, client, action, .. } = running.gateway.decide(&inbound, self.state.synapse());
         ctx.class = class;
         ctx.client = Some(client);
         match action {
             Action::Forward(forward) => {
+                let forward = self.by_user(forward, &inbound, client, &running).await;
                 if forward.websocket {
                     ctx.extend(WEBSOCKET_LIFETIME);
                     session.set_read_timeout(Some(forward.silence));
@@ -111,7 +118,7 @@ impl Proxy {
                 answer::send(session, ctx, reply).await
             }
             Action::Ready => {
-                let reply = self.readiness.reply(running.pools.first()).await;
+                let reply = self.readiness.reply(running.pools.main()).await;
                 answer::send(session, ctx, reply).await
             }
         }
@@ -119,6 +126,24 @@ impl Proxy {
 }
 
 impl Proxy {
+    /// Places a request by its user instead of its token, where that makes a difference and Synapse says who it is.
+    async fn by_user(&self, forward: Forward, inbound: &Inbound<'_>, client: Client, running: &Running) -> Forward {
+        let Destination::Role { role, writes, placement: Placement::Key { strict, .. }, by_token: true } =
+            forward.destination
+        else {
+            return forward;
+        };
+        let plan = running.gateway.upstreams.plan(role, writes).filter(|plan| plan.has_choice());
+        let token = access_token(inbound).filter(|_| plan.is_some());
+        let Some(token) = token else { return forward };
+        let server_name = running.gateway.server_name.as_deref();
+        let question = Question { headers: inbound.headers, client, server_name };
+        let Some(hash) = self.accounts.user(token, question, running.pools.main()).await else { return forward };
+        let placement = Placement::Key { hash, strict };
+        let destination = Destination::Role { role, writes, placement, by_token: false };
+        Forward { destination, ..forward }
+    }
+
     /// The answer to a rendezvous request; None if there is nobody to tell.
     async fn exchange(
         &self,
@@ -132,7 +157,7 @@ impl Proxy {
         let visitor = running.gateway.rendezvous.allowance().visitor(client.address);
         let mut admitted = desk.admit(request, visitor);
         if admitted.is_ok() && request.needs_account() {
-            admitted = self.accounts.check(&session.req_header().headers, client, running.pools.first()).await;
+            admitted = self.accounts.check(&session.req_header().headers, client, running.pools.main()).await;
         }
         // What would be refused is not read first.
         let limit = request.body_limit().filter(|_| admitted.is_ok());
@@ -175,6 +200,31 @@ fn exact(session: &Session) -> Result<(), Refusal> {
         return Err(Refusal::Length);
     }
     Ok(())
+}
+
+/// Places the request, or places it anew after its process could not be reached.
+async fn place(ctx: &mut Context) -> Result<()> {
+    let Some(forward) = &ctx.forward else {
+        return Err(Error::explain(ErrorType::InternalError, "nothing to forward"));
+    };
+    let mut wanted = Wanted {
+        destination: forward.destination,
+        class: ctx.class,
+        endpoint: forward.endpoint.map(|endpoint| endpoint.id),
+        cause: ctx.displaced_by,
+        waits_since: ctx.waits_since,
+    };
+    let placed = placing::place(&ctx.running, &mut wanted).await;
+    ctx.waits_since = wanted.waits_since;
+    match placed {
+        Ok(placed) => {
+            ctx.upstream = Some(placed.upstream);
+            ctx.role = placed.role;
+            ctx.placed = Some(placed);
+            Ok(())
+        }
+        Err(error) => Err(ctx.refuse(error)),
+    }
 }
 
 /// HTTP/2 splits cookies into fields for compression; HTTP/1.1 has one (RFC 9113, section 8.2.3).
@@ -261,20 +311,18 @@ impl ProxyHttp for Proxy {
     }
 
     async fn upstream_peer(&self, _session: &mut Session, ctx: &mut Context) -> Result<Box<HttpPeer>> {
-        let Some(forward) = ctx.forward.as_ref() else {
+        if ctx.placed.is_none() {
+            place(ctx).await?;
+        }
+        let (Some(forward), Some(placed)) = (ctx.forward.as_ref(), ctx.placed.as_ref()) else {
             return Err(Error::explain(ErrorType::InternalError, "nothing to forward"));
         };
-        let peer = ctx.running.pools.get(forward.upstream.0).and_then(|pool| pool.peer(ctx.attempts, forward));
+        let pool = ctx.running.pools.get(placed.upstream);
+        let peer = pool.and_then(|pool| pool.peer(placed.attempt, forward));
         ctx.attempts += 1;
         ctx.connecting = Some(Instant::now());
         ctx.sent_body = false;
-        let Some(peer) = peer else {
-            let Failure::Answer(error) = failure::unavailable(Cause::UpstreamUnresolved) else {
-                return Err(Error::explain(ErrorType::InternalError, "no answer"));
-            };
-            return Err(ctx.refuse(*error));
-        };
-        Ok(Box::new(peer))
+        peer.map(Box::new).ok_or_else(|| ctx.refuse(failure::unavailable(Cause::UpstreamUnresolved)))
     }
 
     async fn connected_to_upstream(
@@ -289,14 +337,16 @@ impl ProxyHttp for Proxy {
         ctx.reused = Some(reused);
         if !reused {
             ctx.connect = ctx.connecting.map(|connecting| connecting.elapsed());
-            if let Some(pool) = ctx.forward.as_ref().and_then(|forward| ctx.running.pools.get(forward.upstream.0)) {
-                pool.connected(ctx.attempts.saturating_sub(1));
+            if let Some(placed) = &ctx.placed
+                && let Some(pool) = ctx.running.pools.get(placed.upstream)
+            {
+                pool.connected(placed.attempt);
             }
         }
         Ok(())
     }
 
-    /// The next address of the upstream is tried; nothing has been sent yet.
+    /// The next address of the upstream is tried, then another process; nothing has been sent yet.
     fn fail_to_connect(
         &self,
         _session: &mut Session,
@@ -304,8 +354,21 @@ impl ProxyHttp for Proxy {
         ctx: &mut Context,
         mut error: Box<Error>,
     ) -> Box<Error> {
-        let pool = ctx.forward.as_ref().and_then(|forward| ctx.running.pools.get(forward.upstream.0));
-        error.set_retry(pool.is_some_and(|pool| ctx.attempts < pool.len()));
+        let Some(placed) = ctx.placed.as_mut() else { return error };
+        placed.attempt += 1;
+        let has_more = ctx.running.pools.get(placed.upstream).is_some_and(|pool| placed.attempt < pool.len());
+        let others =
+            ctx.forward.as_ref().is_some_and(|forward| matches!(forward.destination, Destination::Role { .. }));
+        if !has_more && others {
+            ctx.running.pools.see(placed.upstream, Sign::Refused, &ctx.running.gateway.health);
+            // Its place is free for others.
+            ctx.placed = None;
+            ctx.displaced_by = match Failure::of(&error, false) {
+                Failure::Answer(told) => Some(told.cause),
+                Failure::Silent(cause) => Some(cause),
+            };
+        }
+        error.set_retry(has_more || others);
         error
     }
 
@@ -323,13 +386,28 @@ impl ProxyHttp for Proxy {
             error.etype(),
             ErrorType::ConnectionClosed | ErrorType::ReadError | ErrorType::WriteError | ErrorType::H2Error
         );
-        let stale = reused && lost && *error.esource() == ErrorSource::Upstream;
+        if *error.etype() == ErrorType::Custom(DOUBTED) {
+            error.set_retry(true);
+            return error;
+        }
+        let lost = lost && *error.esource() == ErrorSource::Upstream;
         let answered = session.response_written().is_some() || ctx.first_byte.is_some();
         let has_body = !session.as_downstream_mut().is_body_empty();
         let method = &session.req_header().method;
         // A request whose body has not begun to arrive cannot have been carried out.
         let harmless = method.is_idempotent() || (has_body && !ctx.sent_body);
-        error.set_retry(stale && !answered && harmless && !session.as_downstream().retry_buffer_truncated());
+        let stale = reused && harmless;
+        // A process that was lost in the middle of a request may have carried it out, and may have been lost because of
+        // it: another one is asked once, and only for what does nothing when it is done twice.
+        let again = matches!(*method, Method::GET | Method::HEAD | Method::PUT) && !ctx.resent;
+        let others = matches!(ctx.forward, Some(Forward { destination: Destination::Role { .. }, .. }));
+        let elsewhere = !stale && again && others;
+        let retry = lost && !answered && (stale || elsewhere) && !session.as_downstream().retry_buffer_truncated();
+        if retry && elsewhere {
+            ctx.resent = true;
+            ctx.placed = None;
+        }
+        error.set_retry(retry);
         error
     }
 
@@ -361,6 +439,33 @@ impl ProxyHttp for Proxy {
             request.set_raw_path(&target)?;
         }
         Ok(())
+    }
+
+    /// An answer that may mean that the worker does not know the endpoint is not passed on: the main process is asked.
+    async fn upstream_response_filter(
+        &self,
+        session: &mut Session,
+        response: &mut ResponseHeader,
+        ctx: &mut Context,
+    ) -> Result<()> {
+        let endpoint = ctx.forward.as_ref().and_then(|forward| forward.endpoint);
+        let (Some(endpoint), Some(upstream)) = (endpoint, ctx.upstream) else { return Ok(()) };
+        let recognition = &ctx.running.recognition;
+        if let Some(worker) = ctx.doubted {
+            let name = ctx.running.gateway.upstreams.name(worker);
+            recognition.compare((worker, name), endpoint.id, response.status);
+            return Ok(());
+        }
+        let reads = matches!(session.req_header().method, Method::GET | Method::HEAD);
+        if upstream == Upstreams::MAIN || !reads || !recognition.is_doubtful(upstream, endpoint.id, response.status) {
+            return Ok(());
+        }
+        ctx.doubted = Some(upstream);
+        ctx.placed = None;
+        if let Some(forward) = &mut ctx.forward {
+            forward.destination = Destination::MAIN;
+        }
+        Err(Error::explain(ErrorType::Custom(DOUBTED), "the main process is asked").into_up())
     }
 
     async fn response_filter(

@@ -2,21 +2,18 @@
 
 use std::time::{Duration, Instant};
 
-use http::header::HOST;
 use http::{HeaderValue, StatusCode};
-use pingora::http::RequestHeader;
 use tokio::sync::Mutex;
 
-use super::failure::{self, Failure};
+use super::failure;
+use super::health::answers;
 use super::pool::Pool;
-use super::question::ask;
+
 use crate::matrix::Cause;
 use crate::reply::{CorsKind, Reply};
 
 /// How long an answer of Synapse holds.
 const HOLDS: Duration = Duration::from_secs(1);
-/// How long Synapse may take: its `/health` does no work.
-const WITHIN: Duration = Duration::from_secs(2);
 
 /// What is known about Synapse.
 #[derive(Debug, Default)]
@@ -43,15 +40,6 @@ impl Readiness {
             let text = HeaderValue::from_static("text/plain; charset=utf-8");
             return Reply::document(StatusCode::OK, text, "OK").cors(CorsKind::None);
         }
-        match failure::unavailable(Cause::UpstreamRefused) {
-            Failure::Answer(error) => Reply::from(*error),
-            Failure::Silent(_) => Reply::empty(StatusCode::SERVICE_UNAVAILABLE),
-        }
+        failure::unavailable(Cause::UpstreamRefused).into()
     }
-}
-
-/// Asks Synapse's `/health` (`synapse/rest/health.py`).
-async fn answers(pool: &Pool) -> bool {
-    let Ok(mut request) = RequestHeader::build("GET", b"/health", Some(1)) else { return false };
-    request.insert_header(HOST, "localhost").is_ok() && ask(pool, &request, WITHIN).await == Some(StatusCode::OK)
 }

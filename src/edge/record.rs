@@ -10,6 +10,7 @@ use pingora_proxy::Session;
 use super::context::Context;
 use crate::matrix::Cause;
 use crate::observe::{AccessRecord, EscapedText, RedactedTarget, RefererOrigin, ShownAddress};
+use crate::role::Role;
 
 /// What is written down of a request's head. Pingora's session, which has it too, is gone when a request is dropped.
 #[derive(Debug)]
@@ -89,7 +90,8 @@ fn write(ctx: &Context, end: &End) {
         status: end.status,
         cause: end.cause,
         class: ctx.class,
-        upstream: ctx.forward.as_ref().map(|forward| running.gateway.upstreams.name(forward.upstream)),
+        upstream: ctx.upstream.map(|upstream| running.gateway.upstreams.name(upstream)),
+        role: ctx.role.map(Role::as_str),
         reused: ctx.reused,
         retries: u32::try_from(ctx.attempts.saturating_sub(1)).unwrap_or(u32::MAX),
         bytes_in: end.bytes_in,

@@ -23,12 +23,14 @@ use super::bind::bind_all;
 use super::certificates::{Certificates, Loaded};
 use super::connection::Front;
 use super::exposition::{self, Exposition};
+use super::health::HealthWatch;
 use super::housekeeping::Housekeeping;
 use super::journal;
 use super::listener::{AcceptDeadlines, AcceptEvents, AcceptPolicy, Connected, Listeners};
 use super::metrics::GatewayMetrics;
-use super::pool::Pool;
+use super::pool::{Pool, Pools};
 use super::proxy::Proxy;
+use super::recognition::Recognition;
 use super::signals::{Order, Signals};
 use super::state::{Running, State};
 use super::store::{self, Password, Store};
@@ -40,8 +42,9 @@ use crate::inbound::Arrival;
 use crate::observe;
 use crate::rendezvous::Keeping;
 
-/// Sending a request again costs the client time; a healthy Synapse needs it once.
-const MAX_ATTEMPTS: usize = 4;
+/// How often a request is sent again, or its connection made again, at most: at each address of each process that could
+/// answer, and once more after a restart.
+const MAX_ATTEMPTS: usize = 16;
 /// How long names may take to resolve before connections are accepted all the same.
 const FIRST_RESOLVE: Duration = Duration::from_secs(2);
 /// How long it may take to drop what is left when the process ends.
@@ -85,6 +88,8 @@ pub fn run(prepared: Prepared, reread: Reread) -> anyhow::Result<()> {
     let state = Arc::new(State::new(running(config), store, Arc::clone(&metrics), access_log));
     let usage = Arc::clone(&state);
     metrics.watch_rendezvous(move |protocol| usage.store.usage(protocol));
+    let usage = Arc::clone(&state);
+    metrics.watch_upstreams(move || usage.running().pools.iter().map(Pool::usage).collect());
     resolve_first(&state, &setup);
     // A plain drop would wait for a resolver that hangs.
     setup.shutdown_background();
@@ -103,6 +108,7 @@ pub fn run(prepared: Prepared, reread: Reread) -> anyhow::Result<()> {
     }
     let housekeeping = Housekeeping::new(Arc::clone(&state), certificates.clone());
     server.add_service(background_service("housekeeping", housekeeping));
+    server.add_service(background_service("health", HealthWatch::new(Arc::clone(&state))));
     if let Some(certificates) = &certificates {
         server.add_service(background_service("certificates", CertificateWatch::new(Arc::clone(certificates))));
     }
@@ -164,10 +170,11 @@ fn accept_policy(config: &Config) -> AcceptPolicy {
 
 fn running(config: Config) -> Running {
     let timeouts = config.gateway.timeouts;
-    let pools = config.gateway.upstreams.as_slice().iter().map(|upstream| Pool::new(upstream, &timeouts)).collect();
+    let pools = Pools::new(&config.gateway.upstreams, &timeouts);
     let hsts = config.tls.as_ref().and_then(|tls| tls.hsts);
     let hsts = hsts.and_then(|age| HeaderValue::try_from(format!("max-age={}", age.as_secs())).ok());
     Running {
+        recognition: Recognition::default(),
         hidden: config.gateway.rendezvous.secret_paths().to_vec(),
         throttle: Throttle::new(config.gateway.rendezvous.allowance()),
         gateway: config.gateway,
@@ -180,7 +187,7 @@ fn running(config: Config) -> Running {
 fn resolve_first(state: &State, runtime: &Runtime) {
     let running = state.running();
     runtime.block_on(async {
-        for pool in &running.pools {
+        for pool in running.pools.iter() {
             if timeout(FIRST_RESOLVE, pool.resolve()).await.is_err() {
                 warn!("upstream {}: its name is still being resolved", pool.name());
             }
@@ -291,7 +298,7 @@ impl Operation {
         let tls = tls_server(&config, certificates.as_ref().map(|(certificates, _)| *certificates))?;
         let (listeners, policy, level) = (config.listeners.clone(), accept_policy(&config), config.log.level);
         let running = running(config);
-        for pool in &running.pools {
+        for pool in running.pools.iter() {
             pool.resolve().await;
         }
         self.listeners.apply(&listeners, tls, policy)?;

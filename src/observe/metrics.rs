@@ -56,6 +56,12 @@ metrics! {
         "Connections to upstreams by whether a request made it (new) or found it open (reused).";
     UPSTREAM_RETRIES = "upstream_retries_total" ["class"]
         "How often requests were sent to an upstream again.";
+    UPSTREAM_UP = "upstream_up" ["upstream"]
+        "1 while a process is taken for there, 0 while others answer in its place.";
+    UPSTREAM_REQUESTS = "upstream_requests" ["upstream"]
+        "Requests that a process works on now.";
+    UPSTREAM_WAITING = "upstream_waiting_requests" ["upstream"]
+        "Requests that wait for a place at a process now.";
     CONNECTIONS = "connections" ["listener"]
         "Connections of clients that are open now.";
     CONNECTIONS_TOTAL = "connections_total" ["listener"]

@@ -63,6 +63,9 @@ pub struct AccessRecord<'a> {
     pub class: RouteClass,
     /// The upstream that was chosen last.
     pub upstream: Option<&'a str>,
+    /// The role of Synapse's workers in which it was chosen: another one than the endpoint's where it stands in for
+    /// processes that are gone.
+    pub role: Option<&'static str>,
     /// Whether the upstream's connection was one that an earlier request had left open.
     pub reused: Option<bool>,
     /// How often the request was sent to an upstream again.

@@ -226,6 +226,7 @@ pub(crate) fn record<'a>(
         cause: None,
         class: RouteClass::LongPoll,
         upstream: Some("sync1"),
+        role: Some("sync"),
         reused: Some(true),
         retries: 0,
         bytes_in: 0,
@@ -255,7 +256,8 @@ fn a_forwarded_request_as_json() {
             r#"{"time":"2026-11-24T06:47:00.042Z","request_id":"0199f1c2-7d6e-7c4a-9f43-2b8f1f0f7a11","#,
             r#""client":"2001:db8::7","listener":"[::]:443","scheme":"https","protocol":"HTTP/2.0","method":"GET","#,
             r#""target":"/_matrix/client/v3/sync?timeout=30000&access_token=<redacted>","host":"matrix.example.com","#,
-            r#""status":200,"cause":null,"class":"long_poll","upstream":"sync1","reused":true,"retries":0,"bytes_in":0,"#,
+            r#""status":200,"cause":null,"class":"long_poll","upstream":"sync1","role":"sync","reused":true,"#,
+            r#""retries":0,"bytes_in":0,"#,
             r#""bytes_out":1532,"duration":123.001234,"connect":null,"first_byte":30.042,"#,
             r#""user_agent":"Element \\x22X\\x22","referer":"https://element.example"}"#,
         )
@@ -282,6 +284,7 @@ fn a_client_that_left_has_no_status_and_a_cause() {
         status: None,
         cause: Some(Cause::ClientGone),
         upstream: None,
+        role: None,
         reused: None,
         first_byte: None,
         user_agent: None,
@@ -290,7 +293,7 @@ fn a_client_that_left_has_no_status_and_a_cause() {
         ..record("/", &[], &Method::POST, "")
     };
     let json: Value = serde_json::from_str(&written(&left, Format::Json)).unwrap();
-    for absent in ["client", "status", "upstream", "reused", "first_byte", "user_agent", "referer"] {
+    for absent in ["client", "status", "upstream", "role", "reused", "first_byte", "user_agent", "referer"] {
         assert_eq!(json[absent], Value::Null, "{absent}");
     }
     assert_eq!(json["cause"], "client_gone");

@@ -75,6 +75,7 @@ def broken(folder: Path, authority: Authority):
             config = gateway.config(
                 "localhost",
                 upstream.removeprefix("http://"),
+                restart_grace="0s",
                 timeouts={"linger": "1s"} | hurry,
                 admin_api={"enabled": True, "networks": ["10.0.0.0/8"]},
                 rendezvous={"enabled": True, "max_entries": BROKEN_SESSIONS},

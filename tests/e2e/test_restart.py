@@ -1,26 +1,29 @@
 """Synapse goes away and comes back while clients talk to the gateway."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from client import send
 from harness.waiting import wait_for
 from test_rendezvous import Session
-from world import World
+from world import PASSWORD, World
 
 VERSIONS = "/_matrix/client/versions"
 
 
 @pytest.fixture
-def restarted(folder, authority):
+def restarted(request, folder, authority):
     """A world of its own, since the others must not see their homeserver go."""
-    world = World(folder, authority, "restarted")
+    world = World(folder, authority, request.node.name)
     try:
-        yield world.start()
+        yield world
     finally:
         world.stop()
 
 
 def test_clients_are_told_to_come_back_and_sessions_survive(restarted: World):
+    restarted.start(restart_grace="0s")
     http = restarted.http()
     base = restarted.gateway.url
     session = Session(http, base)
@@ -45,3 +48,25 @@ def test_clients_are_told_to_come_back_and_sessions_survive(restarted: World):
     )
     assert account.ok("GET", "/_matrix/client/v3/account/whoami")["user_id"] == account.user_id
     assert session.ask("GET").content == b'{"hello":1}'
+
+
+def test_a_restart_goes_unnoticed(restarted: World):
+    """Whatever is asked while Synapse is away is answered when it is back: reading, writing, and logging in."""
+    restarted.start()
+    account = restarted.new_account()
+    room = account.create_room()
+    since = account.sync()["next_batch"]
+    restarted.synapse.stop()
+    with ThreadPoolExecutor() as clients:
+        asked = [clients.submit(account.say, room, f"while it was away {number}") for number in range(5)]
+        asked += [clients.submit(account.ok, "GET", "/_matrix/client/v3/account/whoami") for _ in range(5)]
+        login = {"type": "m.login.password", "identifier": {"type": "m.id.user", "user": account.user_id}}
+        login |= {"password": PASSWORD}
+        asked.append(clients.submit(account.ok, "POST", "/_matrix/client/v3/login", json=login))
+        wait_for("the gateway to notice", lambda: "upstream main: it does not answer" in restarted.gateway.log, 10)
+        restarted.synapse.start()
+        for answer in asked:
+            answer.result()
+    events = account.sync(since)["rooms"]["join"][room]["timeline"]["events"]
+    said = sorted(event["content"].get("body", "") for event in events)
+    assert said == sorted(f"while it was away {number}" for number in range(5))

@@ -37,7 +37,8 @@ class World:
         self._clients: list[httpx.Client] = []
         self._accounts = 0
 
-    def start(self) -> "World":
+    def start(self, **sections: object) -> "World":
+        """Starts both; a section given by name replaces the gateway's own."""
         self.synapse.start()
         config = self.gateway.config(self.server_name, f"127.0.0.1:{self.synapse.port}")
         config["forwarding"]["trusted_proxies"] = [
@@ -49,7 +50,7 @@ class World:
             "client": {"org.example.extra": {"kept": True}},
             "support": {"contacts": [{"role": "m.role.admin", "email_address": "admin@example.com"}]},
         }
-        self.gateway.start(config)
+        self.gateway.start(config | sections)
         return self
 
     def stop(self) -> None:

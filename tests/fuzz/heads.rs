@@ -3,9 +3,9 @@
 use http::{HeaderName, HeaderValue, Method, Request};
 use proptest::prelude::*;
 use synapse_gateway::config::{Source, load};
-use synapse_gateway::decide::{Action, Gateway};
+use synapse_gateway::decide::{Action, Destination, Gateway};
 use synapse_gateway::inbound::{Arrival, Inbound, Scheme, Serve};
-use synapse_gateway::upstream::Upstreams;
+use synapse_gateway::routing::{Release, Synapse};
 
 const CONFIGURATION: &str = r#"
 server_name: example.com
@@ -142,9 +142,9 @@ proptest! {
         let Ok(inbound) = Inbound::read(&parts, &target, &arrival, &gateway.limits.head) else { return Ok(()) };
         let read = match inbound.query { Some(query) => format!("{}?{query}", inbound.path), None => inbound.path.to_owned() };
         prop_assert_eq!(read.as_bytes(), &target[..]);
-        let decision = gateway.decide(&inbound);
+        let decision = gateway.decide(&inbound, Synapse { release: Release::NEWEST, delegated: false });
         if let Action::Forward(forward) = &decision.action
-            && forward.upstream == Upstreams::MAIN
+            && matches!(forward.destination, Destination::Role { .. })
         {
             let admin = inbound.path.starts_with("/_synapse/admin/");
             let open = inbound.path.starts_with("/_matrix/") || inbound.path.starts_with("/_synapse/client/");

@@ -10,7 +10,7 @@ use crate::bless::project;
 
 /// From below to above. A module imports from the layers below its own; among themselves only the base's modules do.
 const LAYERS: [(&str, &[&str]); 5] = [
-    (BASE, &["class", "inbound", "matrix", "network", "problem", "quantity", "reply", "upstream_address"]),
+    (BASE, &["class", "inbound", "matrix", "network", "problem", "quantity", "reply", "role", "upstream_address"]),
     ("rooms", &["errors", "headers", "limits", "listen", "observe", "rendezvous", "routing", "upstream", "well_known"]),
     ("decide", &["decide"]),
     ("config", &["config"]),

@@ -7,3 +7,4 @@ mod bless;
 mod config;
 mod loader;
 mod reference;
+mod routes;

@@ -32,3 +32,4 @@ mod retry;
 mod support;
 mod tls;
 mod versions;
+mod workers;

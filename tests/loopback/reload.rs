@@ -174,8 +174,8 @@ fn a_wrong_file_changes_nothing_and_says_what_is_wrong() {
     let told = refused(&gateway, &yaml(&upstream, LISTENERS, "limits: {body: 8KiB, boddy: 1}\nthreads: many\n"));
     let lines: Vec<&str> = told.lines().collect();
     assert_eq!(lines.len(), 2, "{told}");
-    assert!(lines[0].starts_with("error: ") && lines[0].contains("gateway.yaml:6:22: error: limits.boddy: "), "{told}");
-    assert!(lines[1].starts_with("error: ") && lines[1].contains("gateway.yaml:7:1: error: threads: "), "{told}");
+    assert!(lines[0].starts_with("error: ") && lines[0].contains("gateway.yaml:9:22: error: limits.boddy: "), "{told}");
+    assert!(lines[1].starts_with("error: ") && lines[1].contains("gateway.yaml:10:1: error: threads: "), "{told}");
     assert_eq!(gateway.client().ask(post(UPLOAD, 4096) + &"x".repeat(4096)).status(), 413);
     assert_eq!(gateway.tls_client().get(VERSIONS).status(), 200);
     // And it still takes a right one.

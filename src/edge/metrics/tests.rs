@@ -75,6 +75,7 @@ fn a_request_that_the_gateway_refused_is_counted_by_its_cause() {
         status: Some(StatusCode::PAYLOAD_TOO_LARGE),
         cause: Some(Cause::BodyTooLarge),
         bytes_in: 50,
+        role: None,
         reused: None,
         first_byte: None,
         ..record("/", &[], &Method::POST, "")
@@ -175,12 +176,35 @@ fn the_process_the_configuration_and_the_sessions_are_described() {
     );
 }
 
+fn upstream(name: &str) -> UpstreamUsage {
+    UpstreamUsage { name: name.to_owned(), up: true, requests: 3, waiting: 1 }
+}
+
+#[test]
+fn upstreams_are_told_as_they_are_now() {
+    let metrics = metrics();
+    metrics.watch_upstreams(|| vec![upstream("main"), UpstreamUsage { up: false, ..upstream("sync1") }]);
+    check(
+        &metrics,
+        &[
+            r#"synapse_gateway_upstream_up{upstream="main"} 1"#,
+            r#"synapse_gateway_upstream_up{upstream="sync1"} 0"#,
+            r#"synapse_gateway_upstream_requests{upstream="main"} 3"#,
+            r#"synapse_gateway_upstream_waiting_requests{upstream="main"} 1"#,
+        ],
+    );
+    metrics.watch_upstreams(|| vec![upstream("main")]);
+    let (_, body) = metrics.render().unwrap();
+    assert!(!String::from_utf8(body).unwrap().contains("sync1"), "one that is gone is not told");
+}
+
 #[test]
 fn every_named_metric_is_exposed() {
     let metrics = metrics();
     metrics.request(&record("/", &[], &Method::GET, ""));
     metrics.certificates([("a.example", SystemTime::UNIX_EPOCH)]);
     let _open = metrics.connection(&metrics.listener("[::]:443"));
+    metrics.watch_upstreams(|| vec![upstream("sync1")]);
     let (_, body) = metrics.render().unwrap();
     let body = String::from_utf8(body).unwrap();
     for metric in names::ALL {

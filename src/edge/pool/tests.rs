@@ -6,17 +6,20 @@ use crate::problem::Problems;
 
 fn pool(address: &str) -> Pool {
     let timeouts = TimeoutsSection::default().build(&mut Problems::default()).unwrap();
-    Pool::new(&Upstream { name: "main".to_owned(), address: address.parse().unwrap() }, &timeouts)
+    let mut upstreams = Upstreams::new(Vec::new());
+    upstreams.add("main".to_owned(), address.parse().unwrap());
+    Pool::new(&upstreams.as_slice()[0], &timeouts)
 }
 
 fn forward() -> Forward {
     Forward {
-        upstream: crate::upstream::Upstreams::MAIN,
+        destination: crate::decide::Destination::Fixed(Upstreams::MAIN),
         skip: 0,
         websocket: false,
         silence: Duration::from_secs(7),
         body_limit: 0,
         matrix: true,
+        endpoint: None,
         advertise: false,
     }
 }

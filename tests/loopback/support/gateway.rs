@@ -214,8 +214,14 @@ impl Drop for Gateway {
     }
 }
 
-/// The sections that every configuration has: names, upstream and certificate.
+/// The sections that every configuration has: names, upstream and certificate. A process that is not there is noticed at
+/// once, and nobody is probed.
 pub(crate) fn preamble(upstream: &str) -> String {
+    format!("{}restart_grace: 0s\nhealth: {{interval: 10m}}\nsynapse: {{version: '1.163'}}\n", identity(upstream))
+}
+
+/// As [`preamble`], with probes and patience as they are by default.
+pub(crate) fn identity(upstream: &str) -> String {
     let (cert, key) = certificates::shared();
     format!(
         "server_name: example.com\npublic_baseurl: https://{NAME}\nupstreams: {{main: {{address: '{upstream}'}}}}\n\

@@ -1,0 +1,75 @@
+use super::*;
+use crate::problem::Problems;
+use crate::role::Stream;
+
+fn build(yaml: &str) -> (Option<Upstreams>, Vec<String>) {
+    let section: UpstreamsSection = serde_yaml::from_str(yaml).unwrap();
+    let mut problems = Problems::default();
+    let built = section.build(&mut problems);
+    (built, problems.as_slice().iter().map(|problem| problem.path.clone()).collect())
+}
+
+fn names(upstreams: &Upstreams, role: Role, writes: bool) -> Vec<&str> {
+    upstreams.plan(role, writes).unwrap().members().map(|id| upstreams.name(id)).collect()
+}
+
+#[test]
+fn without_workers_main_does_everything() {
+    let (upstreams, problems) = build("{}");
+    assert_eq!(problems, [""; 0]);
+    let upstreams = upstreams.unwrap();
+    for role in Role::ALL {
+        for writes in [false, true] {
+            assert_eq!(names(&upstreams, role, writes), ["main"], "{role}");
+        }
+    }
+}
+
+#[test]
+fn a_role_is_served_by_its_own_workers_and_then_by_those_that_stand_in() {
+    let (upstreams, problems) = build(
+        "{main: {address: 'a:1'}, s1: {address: 'a:2', roles: [sync]}, s2: {address: 'a:3', roles: [sync, initial_sync]},
+          g: {address: 'a:4'}, f: {address: 'a:5', roles: [federation_reader], resources: [federation]},
+          w: {address: 'a:6', streams: [typing, push_rules], resources: [client]}}",
+    );
+    assert_eq!(problems, [""; 0]);
+    let upstreams = upstreams.unwrap();
+    let check = |role, writes, expected: &[&str]| assert_eq!(names(&upstreams, role, writes), expected, "{role}");
+    check(Role::Main, true, &["main"]);
+    check(Role::Sync, false, &["s1", "s2", "g", "main"]);
+    check(Role::InitialSync, false, &["s2", "s1", "s2", "g", "main"]);
+    check(Role::FederationReader, false, &["f", "g", "main"]);
+    check(Role::FederationInbound, true, &["f", "g", "main"]);
+    check(Role::EventCreator, true, &["g", "main"]);
+    // Nobody but the writer.
+    check(Role::Stream(Stream::Typing), true, &["w"]);
+    check(Role::Stream(Stream::PushRules), true, &["w"]);
+    check(Role::Stream(Stream::PushRules), false, &["w", "g", "main"]);
+    // The main process is the writer.
+    check(Role::Stream(Stream::ToDevice), true, &["g", "main"]);
+    check(Role::Stream(Stream::QuarantinedMediaChanges), true, &["main"]);
+}
+
+#[test]
+fn media_needs_a_process_that_has_it() {
+    let (upstreams, _) = build(
+        "{main: {address: 'a:1', resources: [client, federation]}, m: {address: 'a:2', roles: [media], resources: [media]}}",
+    );
+    assert_eq!(names(&upstreams.unwrap(), Role::Media, false), ["m"]);
+    let (upstreams, _) = build("{main: {address: 'a:1', resources: [client, federation]}}");
+    assert!(upstreams.unwrap().plan(Role::Media, false).unwrap().is_empty());
+}
+
+#[test]
+fn what_does_not_fit_together_is_told() {
+    let check = |yaml: &str, path: &str| assert_eq!(build(yaml).1, [path.to_owned()], "{yaml}");
+    check("{main: {address: nowhere}}", "upstreams.main.address");
+    check("{main: {address: 'a:1', roles: [sync]}}", "upstreams.main");
+    check("{w: {roles: [sync]}}", "upstreams.w");
+    check("{main: {address: 'a:1'}, w: {address: 'a:1'}}", "upstreams.w.address");
+    check("{'a b': {address: 'a:1'}}", "upstreams");
+    check("{w: {address: 'a:1', roles: [sync], resources: [federation]}}", "upstreams.w.resources");
+    check("{v: {address: 'a:1', roles: [sso]}, w: {address: 'a:2', roles: [sso]}}", "upstreams.w");
+    check("{v: {address: 'a:1', streams: [typing]}, w: {address: 'a:2', streams: [typing]}}", "upstreams.w");
+    check("{w: {address: 'a:1', max_long_polls: 0}}", "upstreams.w");
+}
