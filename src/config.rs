@@ -5,6 +5,9 @@
 //! A configuration is one file and the files in `conf.d` next to it. Each top-level key may be set by one file. A file
 //! in `conf.d` replaces the whole section that the main file sets, which `check` tells; two files in `conf.d` may not
 //! set the same key. Sections are never merged, so that one file always holds all of a section.
+//!
+//! What is derived from Synapse's own configuration lies under all of these: it holds, key by key and however deep,
+//! where the operator has written nothing.
 
 mod delegation;
 mod files;
@@ -24,8 +27,9 @@ use serde::de::DeserializeOwned;
 use crate::listen::Tls;
 use crate::problem::{Problems, Severity};
 use crate::rendezvous::Rendezvous;
+use crate::routing::{SynapseFiles, SynapseSection};
 use findings::{Findings, Mark};
-use tree::{Content, Node};
+use tree::{Content, Node, Segment};
 
 pub use delegation::delegation;
 pub use files::{ReadError, read};
@@ -46,7 +50,16 @@ pub struct Source {
 /// There is a configuration exactly if none of the problems is an error.
 #[must_use]
 pub fn load(sources: &[Source]) -> (Option<Config>, Problems) {
-    load_with(sources, |_, _| ())
+    load_with(sources, None, |_, _| ())
+}
+
+/// Where the configuration says that Synapse's own is; None if it does not, or not in an understandable way.
+#[must_use]
+pub fn synapse_files(sources: &[Source]) -> Option<SynapseFiles> {
+    // Whatever is wrong is told when everything is loaded.
+    let tree = merge(sources, None, &mut Findings::default())?;
+    let section = tree.at(&[Segment::Key("synapse".to_owned())])?.value()?;
+    serde_yaml::from_value::<SynapseSection>(section).ok()?.files()
 }
 
 /// What names files, which this module does not open; each None where it is wrong, or there is none.
@@ -58,10 +71,15 @@ pub struct Naming<'a> {
     pub rendezvous: Option<&'a Rendezvous>,
 }
 
-/// [`load`], where `inspect` looks at the files that the configuration names.
+/// [`load`], over what was derived from Synapse's configuration, and where `inspect` looks at the files that the
+/// configuration names.
 #[must_use]
-pub fn load_with(sources: &[Source], inspect: impl FnOnce(Naming<'_>, &mut Problems)) -> (Option<Config>, Problems) {
-    load_as(sources, |section: ConfigSection, problems| section.build(inspect, problems))
+pub fn load_with(
+    sources: &[Source],
+    derived: Option<&Source>,
+    inspect: impl FnOnce(Naming<'_>, &mut Problems),
+) -> (Option<Config>, Problems) {
+    load_over(sources, derived, |section: ConfigSection, problems| section.build(inspect, problems))
 }
 
 /// [`load`] for any root: reads the files as a `T`, and builds what it means.
@@ -72,10 +90,21 @@ pub fn load_as<T, B>(sources: &[Source], build: impl FnOnce(T, &mut Problems) ->
 where
     T: DeserializeOwned + JsonSchema,
 {
-    let names: Vec<&str> = sources.iter().map(|source| source.name.as_str()).collect();
+    load_over(sources, None, build)
+}
+
+fn load_over<T, B>(
+    sources: &[Source],
+    derived: Option<&Source>,
+    build: impl FnOnce(T, &mut Problems) -> Option<B>,
+) -> (Option<B>, Problems)
+where
+    T: DeserializeOwned + JsonSchema,
+{
+    let names: Vec<&str> = sources.iter().chain(derived).map(|source| source.name.as_str()).collect();
     let mut findings = Findings::default();
     let mut result = None;
-    if let Some(mut tree) = merge(sources, &mut findings)
+    if let Some(mut tree) = merge(sources, derived, &mut findings)
         && let Some(root) = fit::fit::<T>(&mut tree, &mut findings)
     {
         let mut problems = Problems::default();
@@ -92,7 +121,7 @@ where
 }
 
 /// Joins the files key by key; none if one of them cannot be read, for then its sections would seem to be missing.
-fn merge(sources: &[Source], findings: &mut Findings) -> Option<Node> {
+fn merge(sources: &[Source], derived: Option<&Source>, findings: &mut Findings) -> Option<Node> {
     let mut merged: Vec<(String, Node)> = Vec::new();
     let mut places = BTreeMap::new();
     let mut readable = true;
@@ -122,7 +151,15 @@ fn merge(sources: &[Source], findings: &mut Findings) -> Option<Node> {
         findings.error(Mark::default(), String::new(), "there is no key in the configuration", remedy);
         return None;
     }
-    readable.then_some(Node { mark: Mark { source: 0, line: 1, column: 1 }, content: Content::Mapping(merged) })
+    let mut tree = Node { mark: Mark { source: 0, line: 1, column: 1 }, content: Content::Mapping(merged) };
+    if let Some(derived) = derived {
+        let errors = findings.count();
+        match parse::parse(sources.len(), &derived.bytes, findings) {
+            Some(below) => tree.underlay(below),
+            None => readable &= findings.count() == errors,
+        }
+    }
+    readable.then_some(tree)
 }
 
 /// Two files set the same key.

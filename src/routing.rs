@@ -9,6 +9,7 @@ mod pattern;
 mod release;
 mod rows;
 mod section;
+mod synapse;
 mod table;
 
 pub use affinity::{Key, access_token, of_token, of_user_id};
@@ -16,8 +17,8 @@ pub use endpoints::{Api, classify};
 pub use extra::{ExtraRoute, ExtraRoutes, ExtraTarget};
 pub use release::{Release, ReleaseError};
 pub use rows::Affinity;
-pub use section::{AdminApi, AdminApiSection, ExtraRouteSection, RespondSection, SynapseSection};
-
+pub use section::{AdminApi, AdminApiSection, ExtraRouteSection, RespondSection};
+pub use synapse::{Paths, SynapseFiles, SynapseKeys, SynapseSection, SynapseSettings, Watch};
 pub use table::{Endpoint, Synapse, Table};
 
 #[cfg(test)]

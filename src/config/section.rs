@@ -18,7 +18,9 @@ use crate::observe::{Log, LogSection, Metrics, MetricsSection};
 use crate::problem::Problems;
 use crate::quantity::Span;
 use crate::rendezvous::RendezvousSection;
-use crate::routing::{AdminApiSection, ExtraRouteSection, ExtraRoutes, ExtraTarget, SynapseSection, Table};
+use crate::routing::{
+    AdminApiSection, ExtraRouteSection, ExtraRoutes, ExtraTarget, SynapseFiles, SynapseSection, Table,
+};
 use crate::upstream::{HealthSection, QueueSection, Upstreams, UpstreamsSection};
 use crate::well_known::WellKnownSection;
 
@@ -106,6 +108,8 @@ pub struct Config {
     pub log: Log,
     /// Where the metrics are.
     pub metrics: Metrics,
+    /// Where Synapse's own configuration is; None if nothing is taken from it.
+    pub synapse: Option<SynapseFiles>,
 }
 
 impl ConfigSection {
@@ -135,7 +139,7 @@ impl ConfigSection {
         let admin_api = self.admin_api.build(problems);
         let limits = self.limits.build(problems);
         let timeouts = self.timeouts.build(problems);
-        let release = self.synapse.build(problems);
+        let synapse = self.synapse.build(problems);
         let health = self.health.build(problems);
         let queue = self.queue.build(self.restart_grace, problems);
         let log = self.log.build(problems);
@@ -150,7 +154,7 @@ impl ConfigSection {
             health: health?,
             limits: limits?,
             queue: queue?,
-            release: release?,
+            release: synapse.as_ref()?.release,
             rendezvous: rendezvous?,
             server_name: server_name.clone(),
             timeouts: timeouts?,
@@ -169,6 +173,7 @@ impl ConfigSection {
             gateway,
             log: log?,
             metrics: metrics?,
+            synapse: synapse?.files,
         })
     }
 }

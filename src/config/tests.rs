@@ -6,6 +6,8 @@ use serde_yaml::Value;
 
 use super::tree::resolve;
 use super::*;
+use crate::role::Role;
+use crate::routing::Watch;
 
 /// A root that takes anything below `open`, and a list of numbers.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -275,4 +277,54 @@ fn the_step_by_which_other_servers_find_this_one_is_told() {
         &["1. it is an address: they connect to 192.0.2.1:8448, this gateway does not"],
     );
     check(&on(&[443]), &["`server_name` is not set"]);
+}
+
+#[test]
+fn what_is_derived_holds_where_nothing_is_written() {
+    let file = |name: &str, text: &str| Source { name: name.to_owned(), bytes: text.into() };
+    let own = file(
+        "own",
+        "listeners: [{address: 'h:1'}]\nserver_name: own.example\n\
+         upstreams: {main: {address: 'h:2'}, w: {roles: [sync]}}\n",
+    );
+    let derived = file(
+        "derived",
+        "server_name: other.example\npublic_baseurl: https://other.example/\n\
+         upstreams:\n  main: {address: 'h:3', resources: [client]}\n  w: {address: 'h:4', roles: [sso]}\n  v: {address: nowhere}\n",
+    );
+    let (_, problems) = load_with(&[own.clone()], Some(&derived), |_, _| ());
+    let told: Vec<String> = problems.as_slice().iter().map(ToString::to_string).collect();
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert!(told[0].starts_with("own:1:14: error: listeners[0].address"), "{told:?}");
+    assert!(told[1].starts_with("derived:6:7: error: upstreams.v.address"), "{told:?}");
+
+    let own =
+        file("own", "listeners: [{address: '127.0.0.1:1'}]\nupstreams: {main: {address: 'h:2'}, w: {roles: [sync]}}\n");
+    let derived = file(
+        "derived",
+        "server_name: other.example\nupstreams: {main: {address: 'h:3'}, w: {address: 'h:4', roles: [sso, login]}}\n",
+    );
+    let (config, problems) = load_with(&[own], Some(&derived), |_, _| ());
+    let config = config.unwrap_or_else(|| panic!("{problems:?}"));
+    assert_eq!(config.server_name.as_deref(), Some("other.example"));
+    let upstreams = config.gateway.upstreams.as_slice();
+    let told: Vec<_> = upstreams.iter().map(|one| (one.address.to_string(), one.roles.clone())).collect();
+    assert_eq!(told, [("h:2".to_owned(), vec![Role::Main]), ("h:4".to_owned(), vec![Role::Sync])]);
+}
+
+#[test]
+fn where_synapse_is_configured_is_known_before_the_rest_is_right() {
+    let files = |yaml: &str| synapse_files(&[Source { name: "f".to_owned(), bytes: yaml.into() }]);
+    let expected = |config: &[&str], workers: &[&str], watch| {
+        let paths = |list: &[&str]| list.iter().map(Into::into).collect();
+        Some(SynapseFiles { config: paths(config), workers: paths(workers), watch })
+    };
+    assert_eq!(files("synapse: /etc/s\nnonsense: 1\n"), expected(&["/etc/s"], &[], Watch::Notify));
+    assert_eq!(
+        files("synapse: {config: [/a.yaml, /b], workers: /w, watch: apply}\n"),
+        expected(&["/a.yaml", "/b"], &["/w"], Watch::Apply)
+    );
+    for none in ["threads: 1\n", "synapse: {version: '1.163'}\n", "synapse: 1\n", "synapse: [\n"] {
+        assert_eq!(files(none), None, "{none}");
+    }
 }

@@ -90,6 +90,17 @@ impl Node {
         }
     }
 
+    /// Fills in, key by key, what is not written here.
+    pub(super) fn underlay(&mut self, below: Self) {
+        let (Content::Mapping(entries), Content::Mapping(others)) = (&mut self.content, below.content) else { return };
+        for (key, other) in others {
+            match entries.iter_mut().find(|(name, _)| *name == key) {
+                Some((_, own)) => own.underlay(other),
+                None => entries.push((key, other)),
+            }
+        }
+    }
+
     /// The path as far as this tree has it, for a path that `serde` found in [`Node::value`].
     pub(super) fn segments(&self, path: &serde_path_to_error::Path) -> Vec<Segment> {
         use serde_path_to_error::Segment as Found;

@@ -8,49 +8,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::extra::{ExtraRoute, ExtraRoutes, ExtraTarget};
-use super::release::Release;
 use crate::network::Network;
 use crate::problem::Problems;
 use crate::reply::{CorsKind, Reply};
 use crate::upstream_address::{UpstreamAddress, UpstreamId};
-
-/// The Synapse behind the gateway.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct SynapseSection {
-    /// The release whose endpoints are counted on, as in `"1.163"`: what its workers serve, and what only the main
-    /// process does. `auto` asks the main process which release it is, again and again, so that an upgrade of Synapse
-    /// needs nothing to be done here. Danger: with a release that is newer than the one that runs, workers are sent
-    /// what they do not know.
-    pub version: String,
-}
-
-impl Default for SynapseSection {
-    fn default() -> Self {
-        Self { version: "auto".to_owned() }
-    }
-}
-
-impl SynapseSection {
-    /// The release, or none if it is to be found out; None if it is wrong.
-    pub fn build(self, problems: &mut Problems) -> Option<Option<Release>> {
-        if self.version == "auto" {
-            return Some(None);
-        }
-        match self.version.parse() {
-            Ok(release) if release >= Release::OLDEST => Some(Some(release)),
-            Ok(release) => {
-                let message = format!("{release} is older than {}, the oldest that is known", Release::OLDEST);
-                problems.error("synapse.version", message, "write auto, or upgrade Synapse");
-                None
-            }
-            Err(error) => {
-                problems.error("synapse.version", error.to_string(), "write auto, or a release such as \"1.163\"");
-                None
-            }
-        }
-    }
-}
 
 /// A route of your own, for what stands beside Synapse. Exactly one of `proxy`, `respond` and `redirect`.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
