@@ -23,7 +23,7 @@ pub(super) fn prepare(path: &Path) -> (Option<Prepared>, Problems) {
     };
     let mut certificates = None;
     let mut store_password = None;
-    let (config, found) = config::load_with(&sources, |naming, problems| {
+    let (config, found) = config::load_with(&sources, None, |naming, problems| {
         if let Some(tls) = naming.tls {
             certificates = certificates::load(tls, SystemTime::now(), problems);
         }

@@ -46,6 +46,7 @@ pub struct GatewayMetrics {
     certificate_expiry: IntGaugeVec,
     /// In the order of [`Reload::ALL`].
     reloads: Vec<(Reload, IntCounter)>,
+    synapse_config_changed: IntGauge,
     rendezvous: RendezvousMetrics,
     upstreams: UpstreamMetrics,
     access_log_dropped: IntCounter,
@@ -106,6 +107,7 @@ impl GatewayMetrics {
                 .iter()
                 .map(|&result| Ok((result, reloads.get_metric_with_label_values(&[result.as_str()])?)))
                 .collect::<Result<_>>()?,
+            synapse_config_changed: register.gauge(names::SYNAPSE_CONFIG_CHANGED)?,
             rendezvous: RendezvousMetrics::new(&register)?,
             upstreams: UpstreamMetrics::new(&register)?,
             access_log_dropped: register.counter(names::ACCESS_LOG_DROPPED)?,
@@ -176,6 +178,11 @@ impl GatewayMetrics {
         if let Some((_, counter)) = self.reloads.iter().find(|(counted, _)| *counted == result) {
             counter.inc();
         }
+    }
+
+    /// Tells whether Synapse's own configuration is another one than that which was taken over.
+    pub fn synapse_config_changed(&self, changed: bool) {
+        self.synapse_config_changed.set(changed.into());
     }
 
     /// Sets whom to ask, at each exposition, what the rendezvous sessions take. The source must not block.

@@ -15,7 +15,7 @@ use pingora_core::server::{RunArgs, Server, ShutdownSignal, ShutdownSignalWatch,
 use pingora_core::services::background::background_service;
 use pingora_proxy::HttpProxy;
 use tokio::runtime::Runtime;
-use tokio::sync::{Mutex, watch};
+use tokio::sync::{Mutex, Notify, watch};
 use tokio::time::timeout;
 
 use super::access_log::AccessLog;
@@ -34,6 +34,7 @@ use super::recognition::Recognition;
 use super::signals::{Order, Signals};
 use super::state::{Running, State};
 use super::store::{self, Password, Store};
+use super::synapse_watch::SynapseWatch;
 use super::throttle::Throttle;
 use super::tls::{TlsServer, install_crypto};
 use super::watch::CertificateWatch;
@@ -112,8 +113,12 @@ pub fn run(prepared: Prepared, reread: Reread) -> anyhow::Result<()> {
     if let Some(certificates) = &certificates {
         server.add_service(background_service("certificates", CertificateWatch::new(Arc::clone(certificates))));
     }
+    let wanted = Arc::new(Notify::new());
+    let synapse_watch = SynapseWatch::new(Arc::clone(&state), Arc::clone(&wanted));
+    server.add_service(background_service("synapse configuration", synapse_watch));
     let operation = Operation {
         orders: Mutex::new(orders),
+        wanted,
         reread,
         settled,
         state: Arc::clone(&state),
@@ -181,6 +186,7 @@ fn running(config: Config) -> Running {
         pools,
         hsts,
         client_addresses: config.log.client_ip,
+        synapse_files: config.synapse,
     }
 }
 
@@ -235,6 +241,8 @@ impl Settled {
 /// What is done on orders.
 struct Operation {
     orders: Mutex<Signals>,
+    /// Somebody in this process wants a reload.
+    wanted: Arc<Notify>,
     reread: Reread,
     settled: Settled,
     state: Arc<State>,
@@ -249,8 +257,15 @@ struct Operation {
 impl ShutdownSignalWatch for Operation {
     async fn recv(&self) -> ShutdownSignal {
         let mut orders = self.orders.lock().await;
-        while orders.next().await == Order::Reload {
-            self.reload().await;
+        loop {
+            let order = tokio::select! {
+                order = orders.next() => order,
+                () = self.wanted.notified() => Order::Reload,
+            };
+            match order {
+                Order::Reload => self.reload().await,
+                Order::Stop => break,
+            }
         }
         self.drain(&mut orders).await;
         // Everything is done, or may not take longer. A fast shutdown would not wait until what is left has been dropped,

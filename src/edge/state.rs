@@ -13,7 +13,7 @@ use super::store::Store;
 use super::throttle::Throttle;
 use crate::decide::Gateway;
 use crate::observe::ClientAddresses;
-use crate::routing::{Release, Synapse};
+use crate::routing::{Release, Synapse, SynapseFiles};
 
 /// One configuration in use. Requests keep the one they began with.
 #[derive(Debug)]
@@ -32,6 +32,8 @@ pub(super) struct Running {
     pub(super) recognition: Recognition,
     /// Path prefixes below which everything is secret.
     pub(super) hidden: Vec<String>,
+    /// Where Synapse's own configuration is; None if nothing is taken from it.
+    pub(super) synapse_files: Option<SynapseFiles>,
 }
 
 /// What all connections share.

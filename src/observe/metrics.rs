@@ -74,6 +74,8 @@ metrics! {
         "When a certificate expires, in seconds since 1970.";
     CONFIG_RELOADS = "config_reloads_total" ["result"]
         "Reloads of the configuration; a refused one left the old configuration in use.";
+    SYNAPSE_CONFIG_CHANGED = "synapse_config_changed" []
+        "1 while Synapse's own configuration is not the one that was taken over.";
     RENDEZVOUS_ENTRIES = "rendezvous_entries" ["protocol"]
         "Rendezvous sessions that are held in memory.";
     RENDEZVOUS_BYTES = "rendezvous_bytes" ["protocol"]
