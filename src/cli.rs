@@ -3,11 +3,16 @@
 //! It must not decide anything itself: it calls the library and prints what comes back.
 
 mod check;
+mod drain;
 mod explain;
+mod orders;
 mod prepare;
 mod problems;
 mod reference;
+mod reload;
 mod run;
+mod status;
+mod undrain;
 
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -54,9 +59,13 @@ impl From<Exit> for ExitCode {
 #[structopt(name = "synapse-gateway")]
 enum Command {
     Check(check::Check),
+    Drain(drain::Drain),
     Explain(explain::Explain),
     Reference(reference::Reference),
+    Reload(reload::Reload),
     Run(run::Run),
+    Status(status::Status),
+    Undrain(undrain::Undrain),
 }
 
 // No doc comment: the parser would show it in place of the help of each subcommand that this is part of.
@@ -78,9 +87,13 @@ impl Command {
     fn execute(self, out: &mut dyn Write, err: &mut dyn Write) -> anyhow::Result<Exit> {
         match self {
             Self::Check(command) => command.execute(out),
+            Self::Drain(command) => command.execute(out),
             Self::Explain(command) => command.execute(out, err),
             Self::Reference(command) => command.execute(out),
+            Self::Reload(command) => command.execute(out, err),
             Self::Run(command) => command.execute(err),
+            Self::Status(command) => command.execute(out),
+            Self::Undrain(command) => command.execute(out),
         }
     }
 }

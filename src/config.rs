@@ -20,11 +20,12 @@ mod section;
 mod tree;
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 
-use crate::listen::Tls;
+use crate::listen::{ControlSection, Tls};
 use crate::problem::{Problems, Severity};
 use crate::rendezvous::Rendezvous;
 use crate::routing::{SynapseFiles, SynapseSection};
@@ -56,10 +57,19 @@ pub fn load(sources: &[Source]) -> (Option<Config>, Problems) {
 /// Where the configuration says that Synapse's own is; None if it does not, or not in an understandable way.
 #[must_use]
 pub fn synapse_files(sources: &[Source]) -> Option<SynapseFiles> {
-    // Whatever is wrong is told when everything is loaded.
+    section::<SynapseSection>(sources, "synapse")?.files()
+}
+
+/// The control socket that the configuration names, whatever else is wrong with it.
+#[must_use]
+pub fn control_socket(sources: &[Source]) -> Option<PathBuf> {
+    section::<ControlSection>(sources, "control")?.build(&mut Problems::default())?.socket
+}
+
+/// One section alone. Whatever is wrong is told when everything is loaded.
+fn section<T: DeserializeOwned>(sources: &[Source], key: &str) -> Option<T> {
     let tree = merge(sources, None, &mut Findings::default())?;
-    let section = tree.at(&[Segment::Key("synapse".to_owned())])?.value()?;
-    serde_yaml::from_value::<SynapseSection>(section).ok()?.files()
+    serde_yaml::from_value(tree.at(&[Segment::Key(key.to_owned())])?.value()?).ok()
 }
 
 /// What names files, which this module does not open; each None where it is wrong, or there is none.

@@ -13,6 +13,7 @@ pub mod certificates;
 mod challenge;
 mod connection;
 mod context;
+pub mod control;
 mod exposition;
 mod failure;
 mod health;

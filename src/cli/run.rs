@@ -3,7 +3,6 @@
 use std::io::Write;
 use std::path::Path;
 
-use anyhow::bail;
 use structopt::StructOpt;
 
 use super::prepare::prepare;
@@ -30,16 +29,7 @@ impl Run {
     }
 }
 
-fn reread(path: &Path) -> anyhow::Result<Prepared> {
+fn reread(path: &Path) -> (Option<Prepared>, Vec<String>) {
     let (prepared, found) = prepare(path);
-    let listed: Vec<String> = found.as_slice().iter().map(ToString::to_string).collect();
-    match prepared {
-        Some(prepared) => {
-            for warning in listed {
-                log::warn!("{warning}");
-            }
-            Ok(prepared)
-        }
-        None => bail!("{}", listed.join("\n")),
-    }
+    (prepared, found.as_slice().iter().map(ToString::to_string).collect())
 }

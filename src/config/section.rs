@@ -13,7 +13,7 @@ use crate::decide::Gateway;
 use crate::errors::ErrorsSection;
 use crate::headers::{CorsSection, Forwarding, ForwardingSection};
 use crate::limits::{LimitsSection, TimeoutsSection};
-use crate::listen::{Listener, ListenerSection, Tls, TlsSection, build_listeners};
+use crate::listen::{Control, ControlSection, Listener, ListenerSection, Tls, TlsSection, build_listeners};
 use crate::observe::{Log, LogSection, Metrics, MetricsSection};
 use crate::problem::Problems;
 use crate::quantity::Span;
@@ -60,6 +60,7 @@ pub struct ConfigSection {
     pub errors: ErrorsSection,
     pub log: LogSection,
     pub metrics: MetricsSection,
+    pub control: ControlSection,
 }
 
 impl Default for ConfigSection {
@@ -87,6 +88,7 @@ impl Default for ConfigSection {
             errors: ErrorsSection::default(),
             log: LogSection::default(),
             metrics: MetricsSection::default(),
+            control: ControlSection::default(),
         }
     }
 }
@@ -108,6 +110,8 @@ pub struct Config {
     pub log: Log,
     /// Where the metrics are.
     pub metrics: Metrics,
+    /// Where commands reach the gateway.
+    pub control: Control,
     /// Where Synapse's own configuration is; None if nothing is taken from it.
     pub synapse: Option<SynapseFiles>,
 }
@@ -144,6 +148,7 @@ impl ConfigSection {
         let queue = self.queue.build(self.restart_grace, problems);
         let log = self.log.build(problems);
         let metrics = self.metrics.build(problems);
+        let control = self.control.build(problems);
         let gateway = Gateway {
             admin_api: admin_api?,
             cors: cors?,
@@ -173,6 +178,7 @@ impl ConfigSection {
             gateway,
             log: log?,
             metrics: metrics?,
+            control: control?,
             synapse: synapse?.files,
         })
     }

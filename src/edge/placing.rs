@@ -61,6 +61,7 @@ pub(super) async fn place(running: &Arc<Running>, wanted: &mut Wanted) -> Result
                     standing
                 };
                 // Nobody is turned away without a try: that a process is gone is what was seen of it last.
+                let present = |id: UpstreamId| Standing { available: !running.pools.is_drained(id), load: 0 };
                 let untried = || wanted.cause.is_none().then(|| plan.choose(placement, present)).flatten();
                 let Some(choice) = plan.choose(placement, standing).or_else(untried) else {
                     await_anybody(running, plan, wanted).await?;
@@ -71,11 +72,6 @@ pub(super) async fn place(running: &Arc<Running>, wanted: &mut Wanted) -> Result
         };
         return enter(running, upstream, Some(role), wanted.class).await;
     }
-}
-
-/// How a process stands of which nothing is known.
-fn present(_: UpstreamId) -> Standing {
-    Standing { available: true, load: 0 }
 }
 
 /// Takes a place at a process.
@@ -104,7 +100,7 @@ async fn await_anybody(running: &Running, plan: &Plan, wanted: &mut Wanted) -> R
         let _wanted = pools.want(&members);
         loop {
             let risen = pools.risen();
-            if members.iter().any(|&id| pools.get(id).is_some_and(Pool::is_up)) {
+            if members.iter().any(|&id| pools.get(id).is_some_and(Pool::is_available)) {
                 return;
             }
             risen.await;

@@ -39,6 +39,8 @@ pub(super) struct Pool {
     health: Mutex<Health>,
     /// What `health` says, for requests to look at.
     up: AtomicBool,
+    /// Whether an administrator wants it to get no new requests.
+    drained: AtomicBool,
     /// Requests that wait for it to come back.
     wanted: AtomicUsize,
     /// When it was probed last, and whether it is being probed.
@@ -70,6 +72,7 @@ impl Pool {
             timeouts: *timeouts,
             health: Mutex::default(),
             up: AtomicBool::new(true),
+            drained: AtomicBool::new(false),
             wanted: AtomicUsize::new(0),
             probed: Mutex::default(),
             probing: AtomicBool::new(false),
@@ -81,7 +84,7 @@ impl Pool {
     /// What a request that is to be placed needs to know.
     #[must_use]
     pub(super) fn standing(&self) -> Standing {
-        Standing { available: self.is_up(), load: self.requests.load().saturating_add(self.polls.load()) }
+        Standing { available: self.is_available(), load: self.requests.load().saturating_add(self.polls.load()) }
     }
 
     /// Whether it is taken for there.
@@ -90,12 +93,29 @@ impl Pool {
         self.up.load(Ordering::Relaxed)
     }
 
+    /// Whether it is taken for there, and gets new requests.
+    #[must_use]
+    pub(super) fn is_available(&self) -> bool {
+        self.is_up() && !self.is_drained()
+    }
+
+    /// Whether it gets no new requests.
+    #[must_use]
+    pub(super) fn is_drained(&self) -> bool {
+        self.drained.load(Ordering::Relaxed)
+    }
+
     /// What the metrics tell.
     #[must_use]
     pub(super) fn usage(&self) -> UpstreamUsage {
-        let waiting = self.requests.waiting() + self.polls.waiting();
-        let requests = self.requests.load().saturating_add(self.polls.load()).saturating_sub(waiting);
-        UpstreamUsage { name: self.name.clone(), up: self.is_up(), requests, waiting }
+        UpstreamUsage {
+            name: self.name.clone(),
+            up: self.is_up(),
+            drained: self.is_drained(),
+            requests: self.requests.taken(),
+            long_polls: self.polls.taken(),
+            waiting: self.requests.waiting() + self.polls.waiting(),
+        }
     }
 
     /// The places for requests of a kind.
@@ -228,6 +248,12 @@ impl Pools {
         self.list.get(id.0)
     }
 
+    /// Whether one gets no new requests.
+    #[must_use]
+    pub(super) fn is_drained(&self, id: UpstreamId) -> bool {
+        self.get(id).is_some_and(Pool::is_drained)
+    }
+
     /// Synapse's main process.
     #[must_use]
     pub(super) fn main(&self) -> Option<&Pool> {
@@ -250,6 +276,14 @@ impl Pools {
             Some(Turn::Down) => warn!("upstream {}: it does not answer", pool.name),
             None => {}
         }
+    }
+
+    /// Gives those of a name no new requests, or gives them some again.
+    pub(super) fn drain(&self, name: &str, drained: bool) {
+        for pool in self.list.iter().filter(|pool| pool.name == name) {
+            pool.drained.store(drained, Ordering::Relaxed);
+        }
+        self.risen.notify_waiters();
     }
 
     /// Becomes ready when any of them comes back. Whoever waits asks for this before looking who is there.

@@ -1,8 +1,9 @@
 //! The life of the process: bind, serve, reload, drain.
 
 use std::num::NonZeroUsize;
+use std::slice;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::Context as _;
 use async_trait::async_trait;
@@ -15,13 +16,14 @@ use pingora_core::server::{RunArgs, Server, ShutdownSignal, ShutdownSignalWatch,
 use pingora_core::services::background::background_service;
 use pingora_proxy::HttpProxy;
 use tokio::runtime::Runtime;
-use tokio::sync::{Mutex, Notify, watch};
+use tokio::sync::{Mutex, mpsc, watch};
 use tokio::time::timeout;
 
 use super::access_log::AccessLog;
 use super::bind::bind_all;
 use super::certificates::{Certificates, Loaded};
 use super::connection::Front;
+use super::control::{self, ControlService, Controls, ReloadOrder, Reloaded};
 use super::exposition::{self, Exposition};
 use super::health::HealthWatch;
 use super::housekeeping::Housekeeping;
@@ -40,6 +42,7 @@ use super::tls::{TlsServer, install_crypto};
 use super::watch::CertificateWatch;
 use crate::config::Config;
 use crate::inbound::Arrival;
+use crate::listen::Control;
 use crate::observe;
 use crate::rendezvous::Keeping;
 
@@ -63,8 +66,8 @@ pub struct Prepared {
     pub store_password: Option<Password>,
 }
 
-/// Reads the configuration again; the error says in one text what is wrong with it.
-pub type Reread = Box<dyn Fn() -> anyhow::Result<Prepared> + Send + Sync>;
+/// Reads the configuration again, and says what is wrong with it: with errors nothing is prepared.
+pub type Reread = Box<dyn Fn() -> (Option<Prepared>, Vec<String>) + Send + Sync>;
 
 /// Serves until a signal ends it. Fails if a port cannot be bound or a file not be opened.
 pub fn run(prepared: Prepared, reread: Reread) -> anyhow::Result<()> {
@@ -77,6 +80,8 @@ pub fn run(prepared: Prepared, reread: Reread) -> anyhow::Result<()> {
     // Before anything else: whoever starts a second gateway, or has nginx running, is to know at once.
     let bound = bind_all(&config.listeners)?;
     let exposition = config.metrics.address.map(exposition::bind).transpose()?;
+    let control_socket = control::bind(&config.control)?;
+    let started = Instant::now();
 
     let metrics = Arc::new(GatewayMetrics::new(SystemTime::now()).context("the metrics clash")?);
     let access_log = AccessLog::start(&config.log, metrics.access_log_dropped())?;
@@ -113,12 +118,15 @@ pub fn run(prepared: Prepared, reread: Reread) -> anyhow::Result<()> {
     if let Some(certificates) = &certificates {
         server.add_service(background_service("certificates", CertificateWatch::new(Arc::clone(certificates))));
     }
-    let wanted = Arc::new(Notify::new());
-    let synapse_watch = SynapseWatch::new(Arc::clone(&state), Arc::clone(&wanted));
+    let (reload, wanted) = mpsc::channel(1);
+    let synapse_watch = SynapseWatch::new(Arc::clone(&state), reload.clone());
     server.add_service(background_service("synapse configuration", synapse_watch));
+    if let Some(bound) = control_socket {
+        let controls = Controls { state: Arc::clone(&state), listeners: Arc::clone(&listeners), reload, started };
+        server.add_service(background_service("control", ControlService::new(bound, controls)));
+    }
     let operation = Operation {
-        orders: Mutex::new(orders),
-        wanted,
+        orders: Mutex::new((orders, wanted)),
         reread,
         settled,
         state: Arc::clone(&state),
@@ -223,6 +231,7 @@ struct Settled {
     log_target: observe::LogTarget,
     log_format: observe::Format,
     keeping: Keeping,
+    control: Control,
 }
 
 impl Settled {
@@ -234,15 +243,15 @@ impl Settled {
             log_target: config.log.target.clone(),
             log_format: config.log.format,
             keeping: config.gateway.rendezvous.keeping().cloned().unwrap_or_default(),
+            control: config.control.clone(),
         }
     }
 }
 
 /// What is done on orders.
 struct Operation {
-    orders: Mutex<Signals>,
-    /// Somebody in this process wants a reload.
-    wanted: Arc<Notify>,
+    /// What comes by signals, and what by the control socket or from within.
+    orders: Mutex<(Signals, mpsc::Receiver<ReloadOrder>)>,
     reread: Reread,
     settled: Settled,
     state: Arc<State>,
@@ -257,17 +266,24 @@ struct Operation {
 impl ShutdownSignalWatch for Operation {
     async fn recv(&self) -> ShutdownSignal {
         let mut orders = self.orders.lock().await;
+        let (signals, wanted) = &mut *orders;
         loop {
-            let order = tokio::select! {
-                order = orders.next() => order,
-                () = self.wanted.notified() => Order::Reload,
+            let (order, asker) = tokio::select! {
+                order = signals.next() => (order, None),
+                Some(asker) = wanted.recv() => (Order::Reload, asker),
             };
             match order {
-                Order::Reload => self.reload().await,
+                Order::Reload => {
+                    let outcome = self.reload().await;
+                    if let Some(asker) = asker {
+                        // Whoever asked may have left.
+                        drop(asker.send(outcome));
+                    }
+                }
                 Order::Stop => break,
             }
         }
-        self.drain(&mut orders).await;
+        self.drain(signals).await;
         // Everything is done, or may not take longer. A fast shutdown would not wait until what is left has been dropped,
         // and written down.
         ShutdownSignal::GracefulTerminate
@@ -275,26 +291,35 @@ impl ShutdownSignalWatch for Operation {
 }
 
 impl Operation {
-    async fn reload(&self) {
+    async fn reload(&self) -> Reloaded {
         // Reading files blocks, which is harmless here: this thread serves nobody.
-        let applied = match (self.reread)() {
-            Ok(prepared) => self.apply(prepared).await,
-            Err(error) => Err(error),
+        let (prepared, told) = (self.reread)();
+        let outcome = match prepared {
+            Some(prepared) => match self.apply(prepared).await {
+                Ok(()) => {
+                    told.iter().for_each(|warning| warn!("{warning}"));
+                    Reloaded::Applied(told)
+                }
+                Err(error) => Reloaded::Failed(format!("{error:#}")),
+            },
+            None => Reloaded::Wrong(told),
         };
-        let outcome = match applied {
-            Ok(()) => {
-                info!("the configuration was reloaded");
-                observe::Reload::Applied
-            }
-            Err(error) => {
-                // Each problem on a line of its own, as `check` tells them.
-                format!("{error:#}").lines().for_each(|problem| error!("{problem}"));
-                error!("the configuration was not reloaded, the old one stays in use");
-                observe::Reload::Refused
-            }
+        let refused = match &outcome {
+            Reloaded::Applied(_) => None,
+            Reloaded::Wrong(problems) => Some(&problems[..]),
+            Reloaded::Failed(message) => Some(slice::from_ref(message)),
         };
-        self.metrics.reload(outcome);
+        if let Some(problems) = refused {
+            // Each on a line of its own, as `check` tells them.
+            problems.iter().for_each(|problem| error!("{problem}"));
+            error!("the configuration was not reloaded, the old one stays in use");
+            self.metrics.reload(observe::Reload::Refused);
+        } else {
+            info!("the configuration was reloaded");
+            self.metrics.reload(observe::Reload::Applied);
+        }
         self.state.access_log.reopen();
+        outcome
     }
 
     async fn apply(&self, prepared: Prepared) -> anyhow::Result<()> {
@@ -306,7 +331,7 @@ impl Operation {
         };
         if Settled::of(&config) != self.settled {
             warn!(
-                "`threads`, `metrics`, `limits.upstream_idle`, `log.target`, `log.format` and where rendezvous sessions are kept \
+                "`threads`, `metrics`, `control`, `limits.upstream_idle`, `log.target`, `log.format` and where rendezvous sessions are kept \
                  change at the next restart only"
             );
         }

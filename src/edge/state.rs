@@ -1,6 +1,7 @@
 //! What all connections share: the running configuration, swapped whole, and what outlives it.
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use arc_swap::ArcSwap;
 use http::HeaderValue;
@@ -40,6 +41,10 @@ pub(super) struct Running {
 #[derive(Debug)]
 pub(super) struct State {
     running: ArcSwap<Running>,
+    /// What was in use before, for as long as requests go by it.
+    former: Mutex<Vec<Weak<Running>>>,
+    /// The processes that get no new requests. They outlive a reload.
+    drained: Mutex<BTreeSet<String>>,
     /// The Synapse behind us, as far as it is known.
     synapse: ArcSwap<Synapse>,
     /// The rendezvous sessions; they outlive a reload.
@@ -56,7 +61,8 @@ impl State {
     pub(super) fn new(running: Running, store: Store, metrics: Arc<GatewayMetrics>, access_log: AccessLog) -> Self {
         let synapse = Synapse { release: Release::OLDEST, delegated: false };
         let (running, synapse) = (ArcSwap::from_pointee(running), ArcSwap::from_pointee(synapse));
-        Self { running, synapse, store, metrics, access_log }
+        let (former, drained) = (Mutex::default(), Mutex::default());
+        Self { running, former, drained, synapse, store, metrics, access_log }
     }
 
     /// The Synapse that requests are decided for: as configured, or as found out.
@@ -80,6 +86,52 @@ impl State {
 
     /// Puts another configuration in use, for requests from now on.
     pub(super) fn replace(&self, running: Running) {
-        self.running.store(Arc::new(running));
+        // Held throughout, so that no order to drain falls between the two.
+        let mut drained = locked(&self.drained);
+        let known = |name: &String| running.gateway.upstreams.as_slice().iter().any(|upstream| upstream.name == *name);
+        drained.retain(known);
+        for name in &*drained {
+            running.pools.drain(name, true);
+        }
+        let before = self.running.swap(Arc::new(running));
+        let mut former = locked(&self.former);
+        former.retain(|running| running.strong_count() > 0);
+        former.push(Arc::downgrade(&before));
     }
+
+    /// Gives a process no new requests, or gives it some again.
+    pub(super) fn drain(&self, process: &str, drain: bool) {
+        let mut drained = locked(&self.drained);
+        if drain {
+            drained.insert(process.to_owned());
+        } else {
+            drained.remove(process);
+        }
+        self.running().pools.drain(process, drain);
+    }
+
+    /// Whether a process gets no new requests.
+    #[must_use]
+    pub(super) fn is_drained(&self, process: &str) -> bool {
+        locked(&self.drained).contains(process)
+    }
+
+    /// How many requests and how many long polls a process has, under this configuration and those before it.
+    #[must_use]
+    pub(super) fn in_flight(&self, process: &str) -> (u32, u32) {
+        let former: Vec<_> = locked(&self.former).iter().filter_map(Weak::upgrade).collect();
+        let (mut requests, mut long_polls) = (0, 0);
+        for running in former.iter().chain([&self.running()]) {
+            for pool in running.pools.iter().filter(|pool| pool.name() == process) {
+                let usage = pool.usage();
+                requests += usage.requests + usage.waiting;
+                long_polls += usage.long_polls;
+            }
+        }
+        (requests, long_polls)
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -12,9 +12,10 @@ use async_trait::async_trait;
 use log::{info, warn};
 use pingora_core::server::ShutdownWatch;
 use pingora_core::services::background::BackgroundService;
-use tokio::sync::Notify;
+use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval};
 
+use super::control::ReloadOrder;
 use super::runtime;
 use super::state::{Running, State};
 use crate::routing::{SynapseFiles, Watch};
@@ -29,7 +30,7 @@ const BELOW: [&str; 2] = ["conf.d", "workers"];
 /// Looks after the files that the running configuration names.
 pub(super) struct SynapseWatch {
     state: Arc<State>,
-    reload: Arc<Notify>,
+    reload: mpsc::Sender<ReloadOrder>,
 }
 
 /// What is known of the files.
@@ -58,7 +59,7 @@ struct Stamp {
 impl SynapseWatch {
     /// Looks after `state`, and asks for a reload by `reload`.
     #[must_use]
-    pub(super) const fn new(state: Arc<State>, reload: Arc<Notify>) -> Self {
+    pub(super) const fn new(state: Arc<State>, reload: mpsc::Sender<ReloadOrder>) -> Self {
         Self { state, reload }
     }
 
@@ -101,7 +102,8 @@ impl SynapseWatch {
                             warn!("{}: {error}: reload the gateway to take the change over", file.display());
                         }
                     }
-                    None => self.reload.notify_one(),
+                    // A full queue has one already.
+                    None => drop(self.reload.try_send(None)),
                 }
             }
         }

@@ -58,8 +58,12 @@ metrics! {
         "How often requests were sent to an upstream again.";
     UPSTREAM_UP = "upstream_up" ["upstream"]
         "1 while a process is taken for there, 0 while others answer in its place.";
+    UPSTREAM_DRAINED = "upstream_drained" ["upstream"]
+        "1 while a process is given no new requests, as an administrator wants it.";
     UPSTREAM_REQUESTS = "upstream_requests" ["upstream"]
         "Requests that a process works on now.";
+    UPSTREAM_LONG_POLLS = "upstream_long_polls" ["upstream"]
+        "Requests among these that wait for news.";
     UPSTREAM_WAITING = "upstream_waiting_requests" ["upstream"]
         "Requests that wait for a place at a process now.";
     CONNECTIONS = "connections" ["listener"]

@@ -177,7 +177,7 @@ fn the_process_the_configuration_and_the_sessions_are_described() {
 }
 
 fn upstream(name: &str) -> UpstreamUsage {
-    UpstreamUsage { name: name.to_owned(), up: true, requests: 3, waiting: 1 }
+    UpstreamUsage { name: name.to_owned(), up: true, drained: false, requests: 2, long_polls: 1, waiting: 1 }
 }
 
 #[test]

@@ -14,8 +14,12 @@ pub struct UpstreamUsage {
     pub name: String,
     /// Whether it is taken for there.
     pub up: bool,
-    /// Requests that it works on.
+    /// Whether it is given no new requests.
+    pub drained: bool,
+    /// Requests that it works on, long polls apart.
     pub requests: u32,
+    /// Long polls that it has.
+    pub long_polls: u32,
     /// Requests that wait for a place there.
     pub waiting: u32,
 }
@@ -25,7 +29,9 @@ type UsageSource = Box<dyn Fn() -> Vec<UpstreamUsage> + Send + Sync>;
 /// The gauges of all upstreams.
 pub(super) struct UpstreamMetrics {
     up: IntGaugeVec,
+    drained: IntGaugeVec,
     requests: IntGaugeVec,
+    long_polls: IntGaugeVec,
     waiting: IntGaugeVec,
     usage: Mutex<Option<UsageSource>>,
 }
@@ -34,7 +40,9 @@ impl UpstreamMetrics {
     pub(super) fn new(register: &Registration<'_>) -> Result<Self> {
         Ok(Self {
             up: register.gauges(names::UPSTREAM_UP)?,
+            drained: register.gauges(names::UPSTREAM_DRAINED)?,
             requests: register.gauges(names::UPSTREAM_REQUESTS)?,
+            long_polls: register.gauges(names::UPSTREAM_LONG_POLLS)?,
             waiting: register.gauges(names::UPSTREAM_WAITING)?,
             usage: Mutex::new(None),
         })
@@ -48,13 +56,15 @@ impl UpstreamMetrics {
     pub(super) fn refresh(&self) {
         let source = self.usage.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(source) = &*source else { return };
-        for gauges in [&self.up, &self.requests, &self.waiting] {
+        for gauges in [&self.up, &self.drained, &self.requests, &self.long_polls, &self.waiting] {
             gauges.reset();
         }
         for usage in source() {
             let labels = &[usage.name.as_str()];
             self.up.with_label_values(labels).set(i64::from(usage.up));
-            self.requests.with_label_values(labels).set(i64::from(usage.requests));
+            self.drained.with_label_values(labels).set(i64::from(usage.drained));
+            self.requests.with_label_values(labels).set(i64::from(usage.requests) + i64::from(usage.long_polls));
+            self.long_polls.with_label_values(labels).set(i64::from(usage.long_polls));
             self.waiting.with_label_values(labels).set(i64::from(usage.waiting));
         }
     }

@@ -38,8 +38,13 @@ impl Lane {
 
     /// Requests that have a place, and those that wait for one.
     pub(in crate::edge) fn load(&self) -> u32 {
+        self.taken().saturating_add(self.waiting())
+    }
+
+    /// Requests that have a place.
+    pub(in crate::edge) fn taken(&self) -> u32 {
         let free = u32::try_from(self.places.available_permits()).unwrap_or(u32::MAX);
-        self.capacity.saturating_sub(free).saturating_add(self.waiting())
+        self.capacity.saturating_sub(free)
     }
 
     /// Requests that wait for a place.

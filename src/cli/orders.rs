@@ -1,0 +1,62 @@
+//! How commands give orders to the running gateway.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use structopt::StructOpt;
+
+use super::ConfigFile;
+use crate::config;
+use crate::edge::control::{self, Answer, Order};
+
+/// Longer than a reload, and than the gateway is silent while a process is drained.
+const SILENCE: Duration = Duration::from_mins(2);
+/// The longest answer, in bytes.
+const LONGEST: u64 = 16 << 20;
+
+// No doc comment: the parser would show it in place of the help of each subcommand that this is part of.
+#[derive(Debug, StructOpt)]
+pub(super) struct Gateway {
+    #[structopt(flatten)]
+    config: ConfigFile,
+    /// The control socket of the gateway; by default the one that its configuration names
+    #[structopt(long, value_name = "PATH", parse(from_os_str))]
+    socket: Option<PathBuf>,
+}
+
+impl Gateway {
+    /// Gives an order; the answers come one by one.
+    pub(super) fn order(&self, order: &Order) -> anyhow::Result<impl Iterator<Item = anyhow::Result<Answer>> + use<>> {
+        let Some(path) = self.socket.clone().or_else(|| socket(self.config.path())) else {
+            bail!(
+                "there is no control socket: is the gateway running? One that was started by hand needs `control.socket`"
+            );
+        };
+        let reach = || format!("the gateway cannot be reached at {}: is it running, and are you root?", path.display());
+        let mut stream = UnixStream::connect(&path).with_context(reach)?;
+        stream.set_read_timeout(Some(SILENCE))?;
+        stream.set_write_timeout(Some(SILENCE))?;
+        let mut line = serde_json::to_vec(order)?;
+        line.push(b'\n');
+        stream.write_all(&line).context("the gateway does not listen")?;
+        let lines = BufReader::new(stream.take(LONGEST)).lines();
+        Ok(lines.map(|line| {
+            let line = line.context("the gateway does not answer")?;
+            serde_json::from_str(&line).context("the gateway answers what this version does not understand")
+        }))
+    }
+
+    /// Gives an order that has one answer.
+    pub(super) fn ask(&self, order: &Order) -> anyhow::Result<Answer> {
+        self.order(order)?.next().context("the gateway has ended the connection")?
+    }
+}
+
+/// A configuration that cannot be read names no other socket.
+fn socket(config: &Path) -> Option<PathBuf> {
+    let sources = config::read(config).unwrap_or_default();
+    control::socket(config::control_socket(&sources).as_deref())
+}

@@ -1,0 +1,289 @@
+//! The socket at which an administrator's commands reach the running gateway.
+//!
+//! It is a file that only the user of the service and root may open, so whoever can connect may give orders.
+
+mod wire;
+
+use std::io;
+use std::os::unix::net::UnixListener as StdListener;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use log::{info, warn};
+use pingora_core::server::ShutdownWatch;
+use pingora_core::services::background::BackgroundService;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::unix::OwnedWriteHalf;
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::time::{sleep, timeout};
+
+pub use self::wire::{Answer, Order, Process, Status};
+use super::bind::{BindError, BoundListener, BoundSocket};
+use super::listener::Listeners;
+use super::runtime;
+use super::state::{Running, State};
+use crate::inbound::Serve;
+use crate::listen::{Address, Control, Listener, Transport};
+use crate::role::Role;
+use crate::upstream_address::UpstreamId;
+
+/// The name of the socket in the runtime directory.
+const NAME: &str = "control.sock";
+/// Who may read and write: the user of the service alone, and root.
+const MODE: u32 = 0o600;
+/// How many commands are served at a time.
+const MOST: usize = 16;
+/// The longest order, in bytes.
+const LONGEST: u64 = 4096;
+/// How long an order may take to arrive, and an answer to be taken.
+const DEADLINE: Duration = Duration::from_secs(5);
+/// How often it is looked whether a process has become idle.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// How often it is told that it has not.
+const TELL_EVERY: Duration = Duration::from_secs(1);
+
+/// A wish for a reload, with whom to tell what came of it.
+pub(super) type ReloadOrder = Option<oneshot::Sender<Reloaded>>;
+
+/// What came of a reload.
+#[derive(Debug)]
+pub(super) enum Reloaded {
+    /// It is in use; with warnings.
+    Applied(Vec<String>),
+    /// The configuration is wrong.
+    Wrong(Vec<String>),
+    /// It is right, and could not be put in use.
+    Failed(String),
+}
+
+/// Where commands look for the gateway, whose configuration names `configured`; None if there is no place to look at.
+#[must_use]
+pub fn socket(configured: Option<&Path>) -> Option<PathBuf> {
+    configured.map(Path::to_owned).or_else(|| Some(runtime::customary()?.join(NAME)))
+}
+
+/// Binds the socket that was configured, else one in the service's own directory; None if there is neither.
+pub(super) fn bind(control: &Control) -> Result<Option<BoundListener>, BindError> {
+    let given = || Some(runtime::given()?.join(NAME));
+    let Some(path) = control.socket.clone().or_else(given) else { return Ok(None) };
+    let listener = Listener {
+        address: Address::Unix(path),
+        v6_only: false,
+        transport: Transport::Plain,
+        serve: Serve { client: false, federation: false, well_known: false, admin: false },
+        redirect_https: None,
+        acme_webroot: None,
+        proxy_protocol: false,
+        trusted: false,
+        mode: MODE,
+    };
+    BoundListener::bind(listener).map(Some)
+}
+
+/// What orders are carried out on.
+pub(super) struct Controls {
+    pub(super) state: Arc<State>,
+    pub(super) listeners: Arc<Listeners>,
+    pub(super) reload: mpsc::Sender<ReloadOrder>,
+    pub(super) started: Instant,
+}
+
+/// Serves the socket.
+pub(super) struct ControlService {
+    bound: Mutex<Option<BoundListener>>,
+    controls: Arc<Controls>,
+}
+
+impl ControlService {
+    /// Serves a bound socket.
+    pub(super) fn new(bound: BoundListener, controls: Controls) -> Self {
+        Self { bound: Mutex::new(Some(bound)), controls: Arc::new(controls) }
+    }
+
+    async fn accept(&self, listener: &UnixListener) {
+        let places = Arc::new(Semaphore::new(MOST));
+        loop {
+            // Whoever comes while all places are taken waits to be accepted.
+            let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+            match listener.accept().await {
+                Ok((stream, _)) => {
+                    let controls = Arc::clone(&self.controls);
+                    tokio::spawn(async move {
+                        let _place = place;
+                        if let Err(error) = serve(&controls, stream).await {
+                            // Whoever asked has left.
+                            log::debug!("a command was not answered: {error}");
+                        }
+                    });
+                }
+                Err(error) => {
+                    warn!("a command could not connect: {error}");
+                    sleep(TELL_EVERY).await;
+                }
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl BackgroundService for ControlService {
+    async fn start(&self, mut shutdown: ShutdownWatch) {
+        let bound = self.bound.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(BoundListener { socket: BoundSocket::Unix(listener, _file), .. }) = bound else { return };
+        let listener = match listen(&listener) {
+            Ok(listener) => listener,
+            Err(error) => {
+                warn!("commands cannot reach this gateway: {error}");
+                return;
+            }
+        };
+        tokio::select! {
+            () = self.accept(&listener) => {}
+            _ = shutdown.changed() => {}
+        }
+    }
+}
+
+fn listen(listener: &StdListener) -> io::Result<UnixListener> {
+    UnixListener::from_std(listener.try_clone()?)
+}
+
+/// Whoever asks, as long as they listen.
+struct Asker {
+    stream: OwnedWriteHalf,
+}
+
+impl Asker {
+    async fn tell(&mut self, answer: &Answer) -> io::Result<()> {
+        let mut line = serde_json::to_vec(answer)?;
+        line.push(b'\n');
+        timeout(DEADLINE, self.stream.write_all(&line)).await?
+    }
+}
+
+async fn serve(controls: &Controls, stream: UnixStream) -> io::Result<()> {
+    let (reader, stream) = stream.into_split();
+    let mut asker = Asker { stream };
+    let mut line = Vec::new();
+    timeout(DEADLINE, BufReader::new(reader.take(LONGEST)).read_until(b'\n', &mut line)).await??;
+    let answer = match serde_json::from_slice(&line) {
+        Ok(Order::Status) => Answer::Status(controls.status()),
+        Ok(Order::Reload) => controls.reload().await,
+        Ok(Order::Drain { process, force }) => match controls.drain(&process, force) {
+            Ok(()) => controls.idle(&process, &mut asker).await?,
+            Err(message) => Answer::Failed { message },
+        },
+        Ok(Order::Undrain { process }) => match controls.undrain(&process) {
+            Ok(()) => Answer::Undrained,
+            Err(message) => Answer::Failed { message },
+        },
+        Err(error) => Answer::Failed { message: format!("that is no order: {error}") },
+    };
+    asker.tell(&answer).await
+}
+
+impl Controls {
+    fn status(&self) -> Status {
+        let running = self.state.running();
+        let upstreams = running.gateway.upstreams.as_slice().iter();
+        let processes = upstreams.zip(running.pools.iter()).map(|(upstream, pool)| {
+            let usage = pool.usage();
+            Process {
+                name: usage.name,
+                address: upstream.address.to_string(),
+                up: usage.up,
+                drained: usage.drained,
+                roles: upstream.roles.iter().map(Role::to_string).collect(),
+                requests: usage.requests,
+                long_polls: usage.long_polls,
+                waiting: usage.waiting,
+            }
+        });
+        Status {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            pid: std::process::id(),
+            uptime: self.started.elapsed().as_secs(),
+            connections: self.listeners.connections(),
+            synapse: self.state.synapse().release.to_string(),
+            processes: processes.collect(),
+        }
+    }
+
+    async fn reload(&self) -> Answer {
+        let (told, outcome) = oneshot::channel();
+        let stopping = || Answer::Failed { message: "the gateway is stopping".to_owned() };
+        if self.reload.send(Some(told)).await.is_err() {
+            return stopping();
+        }
+        match outcome.await {
+            Ok(Reloaded::Applied(warnings)) => Answer::Reloaded { warnings },
+            Ok(Reloaded::Wrong(problems)) => Answer::Wrong { problems },
+            Ok(Reloaded::Failed(message)) => Answer::Failed { message },
+            Err(_) => stopping(),
+        }
+    }
+
+    fn drain(&self, process: &str, force: bool) -> Result<(), String> {
+        let running = self.state.running();
+        let id = find(&running, process)?;
+        let roles = roles_left_alone(&running, id);
+        if !roles.is_empty() && !force {
+            let roles = roles.join(", ");
+            return Err(format!("nobody else could answer for {roles}; with --force such requests wait"));
+        }
+        self.state.drain(process, true);
+        info!("upstream {process}: it gets no new requests");
+        Ok(())
+    }
+
+    fn undrain(&self, process: &str) -> Result<(), String> {
+        find(&self.state.running(), process)?;
+        self.state.drain(process, false);
+        info!("upstream {process}: it gets requests again");
+        Ok(())
+    }
+
+    /// Waits until a process has no request left, or gets requests again.
+    async fn idle(&self, process: &str, asker: &mut Asker) -> io::Result<Answer> {
+        let mut told = None::<Instant>;
+        loop {
+            let (requests, long_polls) = self.state.in_flight(process);
+            if requests == 0 && long_polls == 0 {
+                return Ok(Answer::Drained);
+            }
+            if !self.state.is_drained(process) {
+                return Ok(Answer::Failed { message: format!("{process} gets requests again") });
+            }
+            if told.is_none_or(|told| told.elapsed() >= TELL_EVERY) {
+                asker.tell(&Answer::Draining { requests, long_polls }).await?;
+                told = Some(Instant::now());
+            }
+            sleep(LOOK_EVERY).await;
+        }
+    }
+}
+
+/// A process of Synapse by its name.
+fn find(running: &Running, process: &str) -> Result<UpstreamId, String> {
+    let upstreams = running.gateway.upstreams.as_slice();
+    let of_synapse = |upstream: &crate::upstream::Upstream| !upstream.roles.is_empty();
+    let found = upstreams.iter().position(|upstream| upstream.name == process && of_synapse(upstream));
+    found.map(UpstreamId).ok_or_else(|| {
+        let names = upstreams.iter().filter(|upstream| of_synapse(upstream)).map(|upstream| upstream.name.as_str());
+        format!("there is no process of that name; there are {}", names.collect::<Vec<_>>().join(", "))
+    })
+}
+
+/// The roles for whose requests this process is the only one that could answer now.
+fn roles_left_alone(running: &Running, id: UpstreamId) -> Vec<&'static str> {
+    let others_answer = |role, writes| {
+        let Some(plan) = running.gateway.upstreams.plan(role, writes) else { return true };
+        let available = |other: UpstreamId| running.pools.get(other).is_some_and(|pool| pool.standing().available);
+        plan.members().all(|member| member != id) || plan.members().any(|member| member != id && available(member))
+    };
+    let alone = |role: &Role| [false, true].into_iter().any(|writes| !others_answer(*role, writes));
+    Role::ALL.into_iter().filter(alone).map(Role::as_str).collect()
+}
