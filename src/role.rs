@@ -33,6 +33,8 @@ pub enum Role {
     /// One process alone: the steps of a log-in are in its memory.
     Sso,
     Media,
+    /// The few parts of the admin API that workers serve.
+    Admin,
     /// Writes a stream: one of Synapse's `stream_writers`.
     Stream(Stream),
 }
@@ -67,7 +69,7 @@ pub enum Resource {
 
 impl Role {
     /// All roles, in the order of [`Role::index`].
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 26] = [
         Self::Main,
         Self::Generic,
         Self::Sync,
@@ -84,6 +86,7 @@ impl Role {
         Self::UserDirectory,
         Self::Sso,
         Self::Media,
+        Self::Admin,
         Self::Stream(Stream::Typing),
         Self::Stream(Stream::ToDevice),
         Self::Stream(Stream::AccountData),
@@ -115,6 +118,7 @@ impl Role {
             Self::UserDirectory => "user_directory",
             Self::Sso => "sso",
             Self::Media => "media",
+            Self::Admin => "admin",
             Self::Stream(Stream::Typing) => "stream.typing",
             Self::Stream(Stream::ToDevice) => "stream.to_device",
             Self::Stream(Stream::AccountData) => "stream.account_data",
@@ -146,6 +150,7 @@ impl Role {
             | Self::Login
             | Self::UserDirectory
             | Self::Sso
+            | Self::Admin
             | Self::Stream(_) => Some(Resource::Client),
         }
     }
@@ -173,6 +178,7 @@ impl Role {
             | Self::Login
             | Self::UserDirectory
             | Self::Media
+            | Self::Admin
             | Self::Stream(
                 Stream::Receipts | Stream::DeviceLists | Stream::ThreadSubscriptions | Stream::QuarantinedMediaChanges,
             ) => false,
@@ -203,6 +209,7 @@ impl Role {
             | Self::ClientReader
             | Self::EventCreator
             | Self::FederationReader
+            | Self::Admin
             | Self::Stream(
                 Stream::PushRules
                 | Stream::ToDevice

@@ -6,8 +6,8 @@
 use super::pattern::Method::{self, Delete, Get, Post, Put};
 use super::release::Release;
 use crate::role::Role::{
-    self, ClientReader, Encryption, EventCreator, FederationInbound, FederationReader, InitialSync, Login, Media,
-    Pagination, RoomReader, SlidingSync, Sso, Sync, UserDirectory,
+    self, Admin, ClientReader, Encryption, EventCreator, FederationInbound, FederationReader, InitialSync, Login,
+    Media, Pagination, RoomReader, SlidingSync, Sso, Sync, UserDirectory,
 };
 use crate::role::Stream::{
     AccountData, DeviceLists, Presence, PushRules, QuarantinedMediaChanges, Receipts, ThreadSubscriptions, ToDevice,
@@ -146,6 +146,10 @@ pub(super) const ROWS: &[Row] = &[
         "/_synapse/admin/v1/user/*/media/quarantine", "/_synapse/admin/v1/media/quarantine/**",
         "/_synapse/admin/v1/media/unquarantine/**",
     ], Role::Stream(QuarantinedMediaChanges), Any, Release::new(1, 152)),
+
+    // All else of the admin API is the main process's.
+    row("admin_room", &[Get, Delete], &["/_synapse/admin/v1/rooms/*"], Admin, Room, Release::new(1, 138)),
+    row("admin_user", &[Get], &["/_synapse/admin/v2/users/*"], Admin, Any, Release::new(1, 130)),
 
     // Media.
     row("media", &[Get, Post, Put], &["/_matrix/media/**"], Media, Any, OLD),
