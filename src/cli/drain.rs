@@ -9,7 +9,7 @@ use serde_json::json;
 use structopt::StructOpt;
 
 use super::Exit;
-use super::orders::Gateway;
+use super::orders::{Gateway, unexpected};
 use crate::edge::control::{Answer, Order};
 
 /// Gives a process of Synapse no new requests, and waits until it has none left
@@ -33,32 +33,31 @@ pub(super) struct Drain {
 impl Drain {
     pub(super) fn execute(self, out: &mut dyn Write) -> anyhow::Result<Exit> {
         let process = &self.process;
+        #[expect(clippy::disallowed_methods, reason = "how long a command waits is for the clock to say")]
         let started = Instant::now();
         for answer in self.gateway.order(&Order::Drain { process: process.clone(), force: self.force })? {
-            match answer? {
-                Answer::Draining { requests, long_polls } => {
-                    if self.json {
-                        writeln!(out, "{}", json!({ "requests": requests, "long_polls": long_polls }))?;
-                    } else {
-                        writeln!(out, "{process} still has {requests} requests and {long_polls} long polls")?;
-                    }
-                    out.flush()?;
-                    if started.elapsed() >= self.timeout {
-                        bail!("{process} gets no new requests, but is not idle after {:?}", self.timeout);
-                    }
-                }
-                Answer::Drained => {
-                    if self.json {
-                        writeln!(out, "{}", json!({ "requests": 0, "long_polls": 0 }))?;
-                    } else {
-                        writeln!(out, "{process} is idle and gets no new requests until `undrain {process}`")?;
-                    }
-                    return Ok(Exit::Fine);
-                }
-                Answer::Failed { message } => bail!("{message}"),
-                other @ (Answer::Status(_) | Answer::Reloaded { .. } | Answer::Wrong { .. } | Answer::Undrained) => {
-                    bail!("the gateway answers {other:?}");
-                }
+            let answer = answer?;
+            let idle = answer == Answer::Drained;
+            let (requests, long_polls) = if let Answer::Draining { requests, long_polls } = answer {
+                (requests, long_polls)
+            } else if idle {
+                (0, 0)
+            } else {
+                return Err(unexpected(&answer));
+            };
+            if self.json {
+                writeln!(out, "{}", json!({ "requests": requests, "long_polls": long_polls }))?;
+            } else if idle {
+                writeln!(out, "{process} is idle and gets no new requests until `undrain {process}`")?;
+            } else {
+                writeln!(out, "{process} still has {requests} requests and {long_polls} long polls")?;
+            }
+            out.flush()?;
+            if idle {
+                return Ok(Exit::Fine);
+            }
+            if started.elapsed() >= self.timeout {
+                bail!("{process} gets no new requests, but is not idle after {:?}", self.timeout);
             }
         }
         bail!("the gateway has ended the connection")

@@ -5,7 +5,7 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 use structopt::StructOpt;
 
 use super::ConfigFile;
@@ -28,7 +28,7 @@ pub(super) struct Gateway {
 }
 
 impl Gateway {
-    /// Gives an order; the answers come one by one.
+    /// Gives an order; the answers come one by one. One that says that it failed is an error.
     pub(super) fn order(&self, order: &Order) -> anyhow::Result<impl Iterator<Item = anyhow::Result<Answer>> + use<>> {
         let Some(path) = self.socket.clone().or_else(|| socket(self.config.path())) else {
             bail!(
@@ -45,7 +45,12 @@ impl Gateway {
         let lines = BufReader::new(stream.take(LONGEST)).lines();
         Ok(lines.map(|line| {
             let line = line.context("the gateway does not answer")?;
-            serde_json::from_str(&line).context("the gateway answers what this version does not understand")
+            let answer =
+                serde_json::from_str(&line).context("the gateway answers what this version does not understand")?;
+            if let Answer::Failed { message } = answer {
+                bail!(message);
+            }
+            Ok(answer)
         }))
     }
 
@@ -53,6 +58,11 @@ impl Gateway {
     pub(super) fn ask(&self, order: &Order) -> anyhow::Result<Answer> {
         self.order(order)?.next().context("the gateway has ended the connection")?
     }
+}
+
+/// An answer to another order.
+pub(super) fn unexpected(answer: &Answer) -> anyhow::Error {
+    anyhow!("the gateway answers {answer:?}")
 }
 
 /// A configuration that cannot be read names no other socket.

@@ -2,11 +2,10 @@
 
 use std::io::Write;
 
-use anyhow::bail;
 use structopt::StructOpt;
 
 use super::Exit;
-use super::orders::Gateway;
+use super::orders::{Gateway, unexpected};
 use crate::edge::control::{Answer, Order};
 
 /// Has the running gateway read its configuration and certificates again, and says what came of it
@@ -18,23 +17,27 @@ pub(super) struct Reload {
 
 impl Reload {
     pub(super) fn execute(self, out: &mut dyn Write, err: &mut dyn Write) -> anyhow::Result<Exit> {
-        match self.gateway.ask(&Order::Reload)? {
-            Answer::Reloaded { warnings } => {
-                for warning in warnings {
-                    writeln!(err, "{warning}")?;
-                }
-                writeln!(out, "the configuration is in use")?;
-                Ok(Exit::Fine)
+        let answer = self.gateway.ask(&Order::Reload)?;
+        let (told, exit) = match &answer {
+            Answer::Reloaded { warnings } => (warnings, Exit::Fine),
+            Answer::Wrong { problems } => (problems, Exit::Configuration),
+            Answer::Status(_)
+            | Answer::Draining { .. }
+            | Answer::Drained
+            | Answer::Undrained
+            | Answer::Failed { .. } => {
+                return Err(unexpected(&answer));
             }
-            Answer::Wrong { problems } => {
-                for problem in problems {
-                    writeln!(err, "{problem}")?;
-                }
-                writeln!(err, "the configuration was not reloaded, the old one stays in use")?;
-                Ok(Exit::Configuration)
-            }
-            Answer::Failed { message } => bail!("{message}; the old configuration stays in use"),
-            other => bail!("the gateway answers {other:?}"),
+        };
+        for problem in told {
+            writeln!(err, "{problem}")?;
         }
+        match exit {
+            Exit::Fine => writeln!(out, "the configuration is in use")?,
+            Exit::Failure | Exit::Usage | Exit::Configuration => {
+                writeln!(err, "the configuration was not reloaded, the old one stays in use")?;
+            }
+        }
+        Ok(exit)
     }
 }

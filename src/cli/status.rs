@@ -3,12 +3,11 @@
 use std::io::Write;
 use std::time::Duration;
 
-use anyhow::bail;
 use humantime::format_duration;
 use structopt::StructOpt;
 
 use super::Exit;
-use super::orders::Gateway;
+use super::orders::{Gateway, unexpected};
 use crate::edge::control::{Answer, Order, Process, Status as Told};
 
 /// Says how the running gateway and the processes behind it are
@@ -23,11 +22,8 @@ pub(super) struct Status {
 
 impl Status {
     pub(super) fn execute(self, out: &mut dyn Write) -> anyhow::Result<Exit> {
-        let told = match self.gateway.ask(&Order::Status)? {
-            Answer::Status(told) => told,
-            Answer::Failed { message } => bail!("{message}"),
-            other => bail!("the gateway answers {other:?}"),
-        };
+        let answer = self.gateway.ask(&Order::Status)?;
+        let Answer::Status(told) = answer else { return Err(unexpected(&answer)) };
         if self.json {
             writeln!(out, "{}", serde_json::to_string_pretty(&told)?)?;
             return Ok(Exit::Fine);

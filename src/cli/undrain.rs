@@ -2,11 +2,10 @@
 
 use std::io::Write;
 
-use anyhow::bail;
 use structopt::StructOpt;
 
 use super::Exit;
-use super::orders::Gateway;
+use super::orders::{Gateway, unexpected};
 use crate::edge::control::{Answer, Order};
 
 /// Gives a process of Synapse requests again
@@ -20,11 +19,11 @@ pub(super) struct Undrain {
 
 impl Undrain {
     pub(super) fn execute(self, out: &mut dyn Write) -> anyhow::Result<Exit> {
-        match self.gateway.ask(&Order::Undrain { process: self.process.clone() })? {
-            Answer::Undrained => writeln!(out, "{} gets requests again", self.process)?,
-            Answer::Failed { message } => bail!("{message}"),
-            other => bail!("the gateway answers {other:?}"),
+        let answer = self.gateway.ask(&Order::Undrain { process: self.process.clone() })?;
+        if answer != Answer::Undrained {
+            return Err(unexpected(&answer));
         }
+        writeln!(out, "{} gets requests again", self.process)?;
         Ok(Exit::Fine)
     }
 }

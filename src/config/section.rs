@@ -159,7 +159,7 @@ impl ConfigSection {
             health: health?,
             limits: limits?,
             queue: queue?,
-            release: synapse.as_ref()?.release,
+            release: synapse.release,
             rendezvous: rendezvous?,
             server_name: server_name.clone(),
             timeouts: timeouts?,
@@ -179,7 +179,7 @@ impl ConfigSection {
             log: log?,
             metrics: metrics?,
             control: control?,
-            synapse: synapse?.files,
+            synapse: synapse.files,
         })
     }
 }

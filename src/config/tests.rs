@@ -292,7 +292,7 @@ fn what_is_derived_holds_where_nothing_is_written() {
         "server_name: other.example\npublic_baseurl: https://other.example/\n\
          upstreams:\n  main: {address: 'h:3', resources: [client]}\n  w: {address: 'h:4', roles: [sso]}\n  v: {address: nowhere}\n",
     );
-    let (_, problems) = load_with(&[own.clone()], Some(&derived), |_, _| ());
+    let (_, problems) = load_with(std::slice::from_ref(&own), Some(&derived), |_, _| ());
     let told: Vec<String> = problems.as_slice().iter().map(ToString::to_string).collect();
     assert_eq!(told.len(), 2, "{told:?}");
     assert!(told[0].starts_with("own:1:14: error: listeners[0].address"), "{told:?}");

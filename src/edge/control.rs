@@ -221,7 +221,9 @@ impl Controls {
         match outcome.await {
             Ok(Reloaded::Applied(warnings)) => Answer::Reloaded { warnings },
             Ok(Reloaded::Wrong(problems)) => Answer::Wrong { problems },
-            Ok(Reloaded::Failed(message)) => Answer::Failed { message },
+            Ok(Reloaded::Failed(message)) => {
+                Answer::Failed { message: format!("{message}; the old configuration stays in use") }
+            }
             Err(_) => stopping(),
         }
     }

@@ -297,7 +297,9 @@ impl Operation {
         let outcome = match prepared {
             Some(prepared) => match self.apply(prepared).await {
                 Ok(()) => {
-                    told.iter().for_each(|warning| warn!("{warning}"));
+                    for warning in &told {
+                        warn!("{warning}");
+                    }
                     Reloaded::Applied(told)
                 }
                 Err(error) => Reloaded::Failed(format!("{error:#}")),
@@ -311,7 +313,9 @@ impl Operation {
         };
         if let Some(problems) = refused {
             // Each on a line of its own, as `check` tells them.
-            problems.iter().for_each(|problem| error!("{problem}"));
+            for problem in problems {
+                error!("{problem}");
+            }
             error!("the configuration was not reloaded, the old one stays in use");
             self.metrics.reload(observe::Reload::Refused);
         } else {

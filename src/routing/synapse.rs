@@ -113,7 +113,7 @@ impl SynapseSection {
     }
 
     /// Checks the section.
-    pub fn build(self, problems: &mut Problems) -> Option<SynapseSettings> {
+    pub fn build(self, problems: &mut Problems) -> SynapseSettings {
         let is_keys = matches!(self, Self::Keys(_));
         let files = self.files();
         let keys = self.keys();
@@ -130,8 +130,8 @@ impl SynapseSection {
                 problems.error(at, message, "write the whole path, such as /etc/matrix-synapse");
             }
         }
-        let release = release(&keys.version, problems)?;
-        Some(SynapseSettings { files, release })
+        let release = release(&keys.version, problems);
+        SynapseSettings { files, release }
     }
 }
 
@@ -144,21 +144,19 @@ impl Paths {
     }
 }
 
-/// The release, or none if it is to be found out; None if it is wrong.
-fn release(version: &str, problems: &mut Problems) -> Option<Option<Release>> {
+/// The release; None if it is to be found out, or wrong.
+fn release(version: &str, problems: &mut Problems) -> Option<Release> {
     if version == "auto" {
-        return Some(None);
+        return None;
     }
-    match version.parse() {
-        Ok(release) if release >= Release::OLDEST => Some(Some(release)),
+    let (message, remedy) = match version.parse::<Release>() {
+        Ok(release) if release >= Release::OLDEST => return Some(release),
         Ok(release) => {
             let message = format!("{release} is older than {}, the oldest that is known", Release::OLDEST);
-            problems.error("synapse.version", message, "write auto, or upgrade Synapse");
-            None
+            (message, "write auto, or upgrade Synapse")
         }
-        Err(error) => {
-            problems.error("synapse.version", error.to_string(), "write auto, or a release such as \"1.163\"");
-            None
-        }
-    }
+        Err(error) => (error.to_string(), "write auto, or a release such as \"1.163\""),
+    };
+    problems.error("synapse.version", message, remedy);
+    None
 }
