@@ -3,7 +3,7 @@
 PYTHON ?= python3
 export CARGO_TERM_COLOR ?= auto
 
-.PHONY: help demo test test-core test-rust test-e2e lint advisories fmt reference bench bench-decide bench-proxy bench-rendezvous build clean
+.PHONY: help demo test test-core test-rust test-e2e lint advisories fmt reference bench bench-decide bench-proxy bench-workers bench-rendezvous build clean
 
 help:  ## List the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 26
@@ -44,7 +44,7 @@ fmt:  ## Format the code
 reference:  ## Regenerate conf/reference.yaml and the other goldens
 	BLESS=1 cargo test --locked --no-default-features --test golden
 
-bench: bench-decide bench-proxy bench-rendezvous  ## All of the following; BENCH_ARGS="--quick" shows that they work
+bench: bench-decide bench-proxy bench-workers bench-rendezvous  ## All of the following; BENCH_ARGS="--quick" shows that they work
 
 bench-decide:  ## How long a decision takes
 	@tests/install-deps.sh build
@@ -52,6 +52,9 @@ bench-decide:  ## How long a decision takes
 
 bench-proxy: build  ## CPU for each request beside nginx, HAProxy and Caddy, in one interleaved run
 	$(PYTHON) tests/bench/run.py $(BENCH_ARGS)
+
+bench-workers: build  ## CPU for each request before a Synapse with workers, beside nginx with the manual's patterns
+	$(PYTHON) tests/bench/workers.py $(BENCH_ARGS)
 
 bench-rendezvous: build  ## Rendezvous sessions beside Synapse's own and its former module, in one interleaved run
 	$(PYTHON) tests/bench/rendezvous.py $(BENCH_ARGS)

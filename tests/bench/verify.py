@@ -13,13 +13,13 @@ from processes import BenchError
 WHOAMI = "/_matrix/client/v3/account/whoami"
 
 
-def request(bench, peer, method, path, body=None):
+def request(bench, peer, method, path, body=None, fields=None):
     context = ssl.create_default_context(cafile=bench.certificate)
     tcp = socket.create_connection(("127.0.0.1", peer.port), timeout=10)
     connection = http.client.HTTPConnection("example.test", peer.port)
     connection.sock = context.wrap_socket(tcp, server_hostname="example.test")
     try:
-        connection.request(method, path, body, {"X-Forwarded-For": "192.0.2.1"})
+        connection.request(method, path, body, {"X-Forwarded-For": "192.0.2.1", **(fields or {})})
         answer = connection.getresponse()
         return answer.status, answer.read()
     finally:

@@ -1,0 +1,73 @@
+//! `import-synapse`: the helper that reads Synapse's configuration for the service.
+
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+use structopt::StructOpt;
+
+use super::derive::derive;
+use super::{ConfigFile, Exit, problems};
+use crate::config;
+use crate::edge::runtime;
+
+/// Leaves what the service needs of Synapse's configuration in its runtime directory; the systemd unit runs this as root
+#[derive(Debug, StructOpt)]
+pub(super) struct ImportSynapse {
+    #[structopt(flatten)]
+    config: ConfigFile,
+    /// Prints it instead
+    #[structopt(long)]
+    print: bool,
+    /// The runtime directory of the service [default: that of systemd, or /run/synapse-gateway]
+    #[structopt(long, value_name = "PATH", parse(from_os_str), conflicts_with = "print")]
+    directory: Option<PathBuf>,
+}
+
+impl ImportSynapse {
+    pub(super) fn execute(self, out: &mut dyn Write, err: &mut dyn Write) -> anyhow::Result<Exit> {
+        // A configuration that is wrong elsewhere is the service's to complain about.
+        let files = config::read(self.config.path()).ok().and_then(|sources| config::synapse_files(&sources));
+        let derived = files.map(|files| derive(&files.config, &files.workers));
+        if let Some(derived) = &derived {
+            problems::print(derived.problems(), err)?;
+            if derived.problems().has_errors() {
+                return Ok(Exit::Configuration);
+            }
+        }
+        let text = derived.and_then(|derived| derived.source());
+        if self.print {
+            out.write_all(&text.map(|source| source.bytes).unwrap_or_default())?;
+            return Ok(Exit::Fine);
+        }
+        let Some(directory) = self.directory.or_else(runtime::customary) else {
+            bail!("there is no runtime directory: name one with `--directory`, or use `--print`");
+        };
+        let file = runtime::derived(&directory);
+        let failed = || file.display().to_string();
+        match text {
+            Some(source) => replace(&file, &source.bytes).with_context(failed)?,
+            None => remove(&file).with_context(failed)?,
+        }
+        remove(&runtime::changed(&directory)).with_context(failed)?;
+        Ok(Exit::Fine)
+    }
+}
+
+/// The directory belongs to a user with fewer rights, who may have put a link in the file's place: none is followed.
+fn replace(file: &Path, bytes: &[u8]) -> io::Result<()> {
+    let unfinished = file.with_extension("new");
+    remove(&unfinished)?;
+    let mut new = OpenOptions::new().write(true).create_new(true).mode(0o644).open(&unfinished)?;
+    new.write_all(bytes)?;
+    fs::rename(&unfinished, file)
+}
+
+fn remove(file: &Path) -> io::Result<()> {
+    match fs::remove_file(file) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
