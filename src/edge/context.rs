@@ -44,6 +44,8 @@ pub(super) struct Context {
     pub(super) upstream: Option<UpstreamId>,
     /// In which role it was placed.
     pub(super) role: Option<Role>,
+    /// The role of those who should have answered, and were all gone.
+    pub(super) stands_in_for: Option<Role>,
     /// Why it could not be sent where it was placed.
     pub(super) displaced_by: Option<Cause>,
     /// The worker whose answer leaves open whether it knows the endpoint, while the main process is asked.
@@ -52,6 +54,10 @@ pub(super) struct Context {
     pub(super) resent: bool,
     /// When it began to wait for somebody who could answer.
     pub(super) waits_since: Option<Instant>,
+    /// How long it has waited for a place, or for a process to come back.
+    pub(super) waited: Option<Duration>,
+    /// The role of its endpoint.
+    pub(super) wanted: Option<Role>,
     pub(super) attempts: usize,
     /// When the last attempt to connect began.
     pub(super) connecting: Option<Instant>,
@@ -94,10 +100,13 @@ impl Context {
             placed: None,
             upstream: None,
             role: None,
+            stands_in_for: None,
             displaced_by: None,
             doubted: None,
             resent: false,
             waits_since: None,
+            waited: None,
+            wanted: None,
             attempts: 0,
             connecting: None,
             connect: None,

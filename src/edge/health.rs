@@ -44,16 +44,16 @@ impl HealthWatch {
             let due =
                 running.pools.get(id).is_some_and(|pool| is_synapse && pool.is_due(running.gateway.health.interval));
             if due {
-                tokio::spawn(probe(Arc::clone(&running), id));
+                tokio::spawn(probe(Arc::clone(&self.state), Arc::clone(&running), id));
             }
         }
     }
 }
 
-async fn probe(running: Arc<Running>, id: UpstreamId) {
+async fn probe(state: Arc<State>, running: Arc<Running>, id: UpstreamId) {
     let Some(pool) = running.pools.get(id) else { return };
     let sign = if answers(pool).await { Sign::Healthy } else { Sign::Unhealthy };
-    running.pools.see(id, sign, &running.gateway.health);
+    state.see(&running, id, sign);
     pool.was_probed();
 }
 

@@ -4,6 +4,7 @@
 //! a cause looks its counter up by labels.
 
 mod rendezvous;
+mod roles;
 mod upstreams;
 
 use std::fmt;
@@ -18,6 +19,8 @@ use prometheus::{
 
 use self::rendezvous::RendezvousMetrics;
 pub use self::rendezvous::RendezvousUsage;
+use self::roles::RoleMetrics;
+pub use self::roles::{Forwarded, ProcessCounters};
 use self::upstreams::UpstreamMetrics;
 pub use self::upstreams::UpstreamUsage;
 use crate::class::RouteClass;
@@ -49,6 +52,7 @@ pub struct GatewayMetrics {
     synapse_config_changed: IntGauge,
     rendezvous: RendezvousMetrics,
     upstreams: UpstreamMetrics,
+    roles: RoleMetrics,
     access_log_dropped: IntCounter,
 }
 
@@ -110,6 +114,7 @@ impl GatewayMetrics {
             synapse_config_changed: register.gauge(names::SYNAPSE_CONFIG_CHANGED)?,
             rendezvous: RendezvousMetrics::new(&register)?,
             upstreams: UpstreamMetrics::new(&register)?,
+            roles: RoleMetrics::new(&register)?,
             access_log_dropped: register.counter(names::ACCESS_LOG_DROPPED)?,
             registry,
         })
@@ -135,6 +140,21 @@ impl GatewayMetrics {
             Some(false) => self.connections_new.inc(),
             None => {}
         }
+    }
+
+    /// Counts a finished request by the process that it went to. `counters` are those of its configuration.
+    pub fn forwarded(&self, counters: &ProcessCounters, forwarded: &Forwarded) {
+        self.roles.count(counters, forwarded);
+    }
+
+    /// Counts that a process was taken out of service.
+    pub fn outage(&self, upstream: &str) {
+        self.roles.outage(upstream);
+    }
+
+    /// Counts an endpoint that a process turned out not to know.
+    pub fn unknown_endpoint(&self, upstream: &str) {
+        self.roles.unknown(upstream);
     }
 
     /// Counts a connection of a client as open until the answer is dropped.

@@ -26,6 +26,8 @@ pub(super) struct Placed {
     pub(super) upstream: UpstreamId,
     /// The role in which the process answers; None for an upstream that has none.
     pub(super) role: Option<Role>,
+    /// The role of those who should have answered, and are all gone.
+    pub(super) stands_in_for: Option<Role>,
     /// How many of its addresses were tried before the one in use.
     pub(super) attempt: usize,
     _place: Place,
@@ -49,8 +51,8 @@ pub(super) struct Wanted {
 /// Places a request. The error is what its client is told.
 pub(super) async fn place(running: &Arc<Running>, wanted: &mut Wanted) -> Result<Placed, MatrixError> {
     loop {
-        let Choice { upstream, role } = match wanted.destination {
-            Destination::Fixed(upstream) => return enter(running, upstream, None, wanted.class).await,
+        let (Choice { upstream, role }, stands_in_for) = match wanted.destination {
+            Destination::Fixed(upstream) => return enter(running, upstream, None, None, wanted.class).await,
             Destination::Role { role, writes, placement, .. } => {
                 let plan = running.gateway.upstreams.plan(role, writes).filter(|plan| !plan.is_empty());
                 let plan = plan.ok_or_else(|| unavailable(Cause::UpstreamUnresolved))?;
@@ -67,10 +69,11 @@ pub(super) async fn place(running: &Arc<Running>, wanted: &mut Wanted) -> Result
                     await_anybody(running, plan, wanted).await?;
                     continue;
                 };
-                choice
+                let first = plan.groups().next().map(|(role, _)| role);
+                (choice, first.filter(|first| *first != choice.role))
             }
         };
-        return enter(running, upstream, Some(role), wanted.class).await;
+        return enter(running, upstream, Some(role), stands_in_for, wanted.class).await;
     }
 }
 
@@ -79,6 +82,7 @@ async fn enter(
     running: &Running,
     upstream: UpstreamId,
     role: Option<Role>,
+    stands_in_for: Option<Role>,
     class: RouteClass,
 ) -> Result<Placed, MatrixError> {
     let pool = running.pools.get(upstream).ok_or_else(|| unavailable(Cause::UpstreamUnresolved))?;
@@ -86,7 +90,7 @@ async fn enter(
     let polls = class == RouteClass::LongPoll;
     let within = if polls { queue.sync_timeout } else { queue.timeout };
     match pool.lane(polls).enter(within, queue.max_waiting).await {
-        Ok(place) => Ok(Placed { upstream, role, attempt: 0, _place: place }),
+        Ok(place) => Ok(Placed { upstream, role, stands_in_for, attempt: 0, _place: place }),
         Err(NoPlace::Crowded | NoPlace::Late) => Err(overloaded()),
     }
 }

@@ -266,9 +266,10 @@ impl Pools {
     }
 
     /// Takes note of a sign.
-    pub(super) fn see(&self, id: UpstreamId, sign: Sign, policy: &HealthPolicy) {
-        let Some(pool) = self.get(id) else { return };
-        match pool.see(sign, policy) {
+    pub(super) fn see(&self, id: UpstreamId, sign: Sign, policy: &HealthPolicy) -> Option<Turn> {
+        let pool = self.get(id)?;
+        let turn = pool.see(sign, policy);
+        match turn {
             Some(Turn::Up) => {
                 info!("upstream {}: it is back", pool.name);
                 self.risen.notify_waiters();
@@ -276,6 +277,7 @@ impl Pools {
             Some(Turn::Down) => warn!("upstream {}: it does not answer", pool.name),
             None => {}
         }
+        turn
     }
 
     /// Gives those of a name no new requests, or gives them some again.

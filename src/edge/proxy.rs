@@ -54,6 +54,9 @@ const HOP_BY_HOP: [HeaderName; 4] = [
 /// The kind of error by which a request leaves a worker for the main process.
 const DOUBTED: &str = "DoubtfulAnswer";
 
+/// What takes less was no waiting.
+const WAITED: Duration = Duration::from_millis(1);
+
 /// How long a WebSocket may last, whatever the time budgets of requests are.
 const WEBSOCKET_LIFETIME: Duration = Duration::from_hours(24 * 7);
 
@@ -98,6 +101,9 @@ impl Proxy {
                     ctx.extend(WEBSOCKET_LIFETIME);
                     session.set_read_timeout(Some(forward.silence));
                 }
+                if let Destination::Role { role, .. } = forward.destination {
+                    ctx.wanted = Some(role);
+                }
                 ctx.forward = Some(forward);
                 if session.as_downstream().is_http2() {
                     ctx.await_body(!session.as_downstream_mut().is_body_done());
@@ -118,7 +124,7 @@ impl Proxy {
                 answer::send(session, ctx, reply).await
             }
             Action::Ready => {
-                let reply = self.readiness.reply(running.pools.main()).await;
+                let reply = self.readiness.reply(&running).await;
                 answer::send(session, ctx, reply).await
             }
         }
@@ -214,12 +220,18 @@ async fn place(ctx: &mut Context) -> Result<()> {
         cause: ctx.displaced_by,
         waits_since: ctx.waits_since,
     };
+    let begun = Instant::now();
     let placed = placing::place(&ctx.running, &mut wanted).await;
+    let waited = begun.elapsed();
+    if waited >= WAITED {
+        *ctx.waited.get_or_insert_default() += waited;
+    }
     ctx.waits_since = wanted.waits_since;
     match placed {
         Ok(placed) => {
             ctx.upstream = Some(placed.upstream);
             ctx.role = placed.role;
+            ctx.stands_in_for = placed.stands_in_for;
             ctx.placed = Some(placed);
             Ok(())
         }
@@ -360,7 +372,7 @@ impl ProxyHttp for Proxy {
         let others =
             ctx.forward.as_ref().is_some_and(|forward| matches!(forward.destination, Destination::Role { .. }));
         if !has_more && others {
-            ctx.running.pools.see(placed.upstream, Sign::Refused, &ctx.running.gateway.health);
+            self.state.see(&ctx.running, placed.upstream, Sign::Refused);
             // Its place is free for others.
             ctx.placed = None;
             ctx.displaced_by = match Failure::of(&error, false) {
@@ -453,7 +465,9 @@ impl ProxyHttp for Proxy {
         let recognition = &ctx.running.recognition;
         if let Some(worker) = ctx.doubted {
             let name = ctx.running.gateway.upstreams.name(worker);
-            recognition.compare((worker, name), endpoint.id, response.status);
+            if recognition.compare((worker, name), endpoint.id, response.status) {
+                self.state.metrics.unknown_endpoint(name);
+            }
             return Ok(());
         }
         let reads = matches!(session.req_header().method, Method::GET | Method::HEAD);

@@ -31,12 +31,15 @@ impl Recognition {
         self.known.get(&(worker, endpoint)).is_some_and(|knows| !*knows)
     }
 
-    /// The main process has answered in place of a worker that did not.
-    pub(super) fn compare(&self, worker: (UpstreamId, &str), endpoint: &'static str, main: StatusCode) {
+    /// The main process has answered in place of a worker that did not: whether that shows that the worker does not know
+    /// the endpoint.
+    pub(super) fn compare(&self, worker: (UpstreamId, &str), endpoint: &'static str, main: StatusCode) -> bool {
         let (id, name) = worker;
-        if main.is_success() && self.known.insert((id, endpoint), false).is_none() {
+        let shown = main.is_success() && self.known.insert((id, endpoint), false).is_none();
+        if shown {
             warn!("upstream {name}: it does not know the endpoint `{endpoint}`, which the main process now serves");
         }
+        shown
     }
 }
 
@@ -50,7 +53,7 @@ mod tests {
     fn a_worker_that_has_once_answered_is_believed() {
         let recognition = Recognition::default();
         assert!(recognition.is_doubtful(WORKER, "profile", StatusCode::NOT_FOUND));
-        recognition.compare((WORKER, "w"), "profile", StatusCode::NOT_FOUND);
+        assert!(!recognition.compare((WORKER, "w"), "profile", StatusCode::NOT_FOUND));
         assert!(recognition.is_doubtful(WORKER, "profile", StatusCode::METHOD_NOT_ALLOWED), "nothing was proven");
         assert!(!recognition.is_doubtful(WORKER, "profile", StatusCode::OK));
         assert!(!recognition.is_doubtful(WORKER, "profile", StatusCode::NOT_FOUND));
@@ -62,7 +65,7 @@ mod tests {
     fn a_worker_that_the_main_process_had_to_stand_in_for_is_asked_no_more() {
         let recognition = Recognition::default();
         assert!(recognition.is_doubtful(WORKER, "profile", StatusCode::NOT_FOUND));
-        recognition.compare((WORKER, "w"), "profile", StatusCode::OK);
+        assert!(recognition.compare((WORKER, "w"), "profile", StatusCode::OK));
         assert!(recognition.is_unknown_to(WORKER, "profile"));
         assert!(!recognition.is_unknown_to(UpstreamId(2), "profile"));
     }

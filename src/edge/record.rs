@@ -8,6 +8,7 @@ use pingora_core::{Error, ErrorSource};
 use pingora_proxy::Session;
 
 use super::context::Context;
+use super::metrics::Forwarded;
 use crate::matrix::Cause;
 use crate::observe::{AccessRecord, EscapedText, RedactedTarget, RefererOrigin, ShownAddress};
 use crate::role::Role;
@@ -92,6 +93,9 @@ fn write(ctx: &Context, end: &End) {
         class: ctx.class,
         upstream: ctx.upstream.map(|upstream| running.gateway.upstreams.name(upstream)),
         role: ctx.role.map(Role::as_str),
+        stands_in_for: ctx.stands_in_for.map(Role::as_str),
+        endpoint: ctx.forward.as_ref().and_then(|forward| forward.endpoint).map(|endpoint| endpoint.id),
+        waited: ctx.waited,
         reused: ctx.reused,
         retries: u32::try_from(ctx.attempts.saturating_sub(1)).unwrap_or(u32::MAX),
         bytes_in: end.bytes_in,
@@ -104,6 +108,18 @@ fn write(ctx: &Context, end: &End) {
     };
     ctx.state.access_log.write(&record);
     ctx.state.metrics.request(&record);
+    if let Some(upstream) = ctx.upstream {
+        let forwarded = Forwarded {
+            upstream,
+            role: ctx.role,
+            wanted: ctx.wanted,
+            stands_in_for: ctx.stands_in_for,
+            status: end.status,
+            waited: ctx.waited,
+            first_byte: ctx.first_byte,
+        };
+        ctx.state.metrics.forwarded(&running.counters, &forwarded);
+    }
 }
 
 /// The cause of an error that nobody answered.

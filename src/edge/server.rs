@@ -29,7 +29,7 @@ use super::health::HealthWatch;
 use super::housekeeping::Housekeeping;
 use super::journal;
 use super::listener::{AcceptDeadlines, AcceptEvents, AcceptPolicy, Connected, Listeners};
-use super::metrics::GatewayMetrics;
+use super::metrics::{GatewayMetrics, ProcessCounters};
 use super::pool::{Pool, Pools};
 use super::proxy::Proxy;
 use super::recognition::Recognition;
@@ -186,7 +186,9 @@ fn running(config: Config) -> Running {
     let pools = Pools::new(&config.gateway.upstreams, &timeouts);
     let hsts = config.tls.as_ref().and_then(|tls| tls.hsts);
     let hsts = hsts.and_then(|age| HeaderValue::try_from(format!("max-age={}", age.as_secs())).ok());
+    let names = config.gateway.upstreams.as_slice().iter().map(|upstream| upstream.name.clone()).collect();
     Running {
+        counters: ProcessCounters::new(names),
         recognition: Recognition::default(),
         hidden: config.gateway.rendezvous.secret_paths().to_vec(),
         throttle: Throttle::new(config.gateway.rendezvous.allowance()),

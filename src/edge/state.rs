@@ -7,7 +7,7 @@ use arc_swap::ArcSwap;
 use http::HeaderValue;
 
 use super::access_log::AccessLog;
-use super::metrics::GatewayMetrics;
+use super::metrics::{GatewayMetrics, ProcessCounters};
 use super::pool::Pools;
 use super::recognition::Recognition;
 use super::store::Store;
@@ -15,6 +15,8 @@ use super::throttle::Throttle;
 use crate::decide::Gateway;
 use crate::observe::ClientAddresses;
 use crate::routing::{Release, Synapse, SynapseFiles};
+use crate::upstream::{Sign, Turn};
+use crate::upstream_address::UpstreamId;
 
 /// One configuration in use. Requests keep the one they began with.
 #[derive(Debug)]
@@ -31,6 +33,8 @@ pub(super) struct Running {
     pub(super) throttle: Throttle,
     /// Which workers know which endpoints.
     pub(super) recognition: Recognition,
+    /// What is counted of each upstream.
+    pub(super) counters: ProcessCounters,
     /// Path prefixes below which everything is secret.
     pub(super) hidden: Vec<String>,
     /// Where Synapse's own configuration is; None if nothing is taken from it.
@@ -108,6 +112,13 @@ impl State {
             drained.remove(process);
         }
         self.running().pools.drain(process, drain);
+    }
+
+    /// Takes note of what was seen of an upstream.
+    pub(super) fn see(&self, running: &Running, id: UpstreamId, sign: Sign) {
+        if running.pools.see(id, sign, &running.gateway.health) == Some(Turn::Down) {
+            self.metrics.outage(running.gateway.upstreams.name(id));
+        }
     }
 
     /// Whether a process gets no new requests.

@@ -66,6 +66,18 @@ metrics! {
         "Requests among these that wait for news.";
     UPSTREAM_WAITING = "upstream_waiting_requests" ["upstream"]
         "Requests that wait for a place at a process now.";
+    UPSTREAM_REQUESTS_TOTAL = "upstream_requests_total" ["upstream", "role", "status"]
+        "Finished requests by the process that had them last, the role in which it had them, and the kind of status.";
+    UPSTREAM_OUTAGES = "upstream_outages_total" ["upstream"]
+        "How often a process was taken out of service because it did not answer.";
+    UPSTREAM_UNKNOWN_ENDPOINTS = "upstream_unknown_endpoints_total" ["upstream"]
+        "Endpoints that a process turned out not to know, and that the main process serves in its place.";
+    ROLE_STAND_INS = "role_stand_ins_total" ["role", "by"]
+        "Requests for a role that a process of another role answered, since none of its own was there.";
+    ROLE_WAIT = "role_wait_seconds" ["role"]
+        "Time that requests for a role waited for a place at a process, or for one to come back.";
+    ROLE_FIRST_BYTE = "role_first_byte_seconds" ["role"]
+        "Time from the request head to the head of the answer, without that.";
     CONNECTIONS = "connections" ["listener"]
         "Connections of clients that are open now.";
     CONNECTIONS_TOTAL = "connections_total" ["listener"]

@@ -63,9 +63,16 @@ pub struct AccessRecord<'a> {
     pub class: RouteClass,
     /// The upstream that was chosen last.
     pub upstream: Option<&'a str>,
-    /// The role of Synapse's workers in which it was chosen: another one than the endpoint's where it stands in for
-    /// processes that are gone.
+    /// The role of Synapse's workers in which it was chosen.
     pub role: Option<&'static str>,
+    /// The role of those that should have answered, where the process stands in for them while they are gone.
+    pub stands_in_for: Option<&'static str>,
+    /// The endpoint, as `explain` calls it; `null` for what the main process alone serves.
+    pub endpoint: Option<&'static str>,
+    /// Seconds that the request waited for a place at a process, or for one to come back; `null` if it did not.
+    #[serde(serialize_with = "serialized::seconds_if_any")]
+    #[schemars(with = "Option<f64>")]
+    pub waited: Option<Duration>,
     /// Whether the upstream's connection was one that an earlier request had left open.
     pub reused: Option<bool>,
     /// How often the request was sent to an upstream again.

@@ -320,3 +320,37 @@ fn a_release_that_synapse_tells_decides_which_endpoints_workers_get() {
     gateway.line(|line| line.starts_with("Synapse is 1.163: "));
     assert_eq!(who(&gateway, "GET", capabilities, ""), "worker");
 }
+
+#[test]
+fn a_role_for_which_nobody_may_stand_in_is_part_of_being_ready() {
+    let (main, generic) = (named("main"), named("generic"));
+    let (sync, typing) = (Upstream::answering("HTTP/1.1 503 x\r\nContent-Length: 0\r\n\r\n"), named("typing"));
+    let more = format!("health: {{interval: 100ms, fall: 1}}\n{METRICS}");
+    let gateway = before(
+        &[
+            ("main", &main, ""),
+            ("g", &generic, ""),
+            ("s", &sync, ", roles: [sync]"),
+            ("t", &typing, ", streams: [typing]"),
+        ],
+        &more,
+    );
+    gateway.line(|line| line == "warning: upstream s: it does not answer");
+    let ready = || Told::from(gateway.client().get("/ready"));
+    assert_eq!(ready().status, 200, "others answer for it");
+    let metrics = Metrics::of(&gateway);
+    metrics.wait("upstream_outages_total{upstream=\"s\"}", 1.0);
+    assert_eq!(who(&gateway, "GET", SYNC, ""), "generic");
+    let entry = gateway.log_where(|entry| entry["target"] == SYNC);
+    assert_eq!((&entry["role"], &entry["stands_in_for"]), (&Value::from("generic"), &Value::from("sync")));
+    assert_eq!(entry["endpoint"], "sync");
+    metrics.wait("role_stand_ins_total{by=\"generic\",role=\"sync\"}", 1.0);
+    metrics.wait("upstream_requests_total{role=\"generic\",status=\"2xx\",upstream=\"g\"}", 1.0);
+    metrics.wait("role_first_byte_seconds_count{role=\"sync\"}", 1.0);
+
+    drop(typing);
+    gateway.line(|line| line == "warning: upstream t: it does not answer");
+    let told = ready();
+    told.is_error(503, "M_UNKNOWN", "upstream_refused");
+    assert_eq!(told.json()["error"], "Nobody answers for stream.typing");
+}
