@@ -1,55 +1,9 @@
 //! Routes of the operator's own, and protocols that they switch to.
 
-use std::sync::Mutex;
-use std::sync::mpsc::{Sender, channel};
-
-use crate::support::client::{Client, Response, get};
+use crate::support::client::get;
 use crate::support::gateway::Gateway;
-use crate::support::message::Peer;
-use crate::support::upstream::{Request, State, Then, Upstream, fine};
-
-const HANDSHAKE: &str = "HTTP/1.1\r\nHost: matrix.example.com\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-                         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
-const SWITCHED: &str = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-                        Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
-
-/// Answers an upgrade only once told to.
-///
-/// Pingora forgets to keep a WebSocket open whose upgrade is answered before it has got round to the empty body of the
-/// request: an upstream that takes a while, as all real ones do, never sees that.
-struct Switching {
-    upstream: Upstream,
-    switch: Sender<()>,
-}
-
-impl Switching {
-    /// After the switch, `script` has the connection.
-    fn new(script: impl Fn(&mut Peer) + Send + Sync + 'static) -> Self {
-        let (switch, switched) = channel();
-        let switched = Mutex::new(switched);
-        let upstream = Upstream::new(move |request, peer| {
-            if request.head.one("upgrade").is_none() {
-                return peer.send(fine()).map_or(Then::Close, |()| Then::Next);
-            }
-            let _ = switched.lock().unwrap().recv();
-            let _ = peer.send(SWITCHED);
-            script(peer);
-            Then::Close
-        });
-        Self { upstream, switch }
-    }
-
-    /// Upgrades a connection of a client.
-    fn upgrade(&self, gateway: &Gateway, client: &mut Client) -> Response {
-        let upgrades = |seen: &State| seen.requests.iter().filter(|it| it.head.one("upgrade").is_some()).count();
-        let before = upgrades(&self.upstream.seen());
-        client.send(format!("GET /app/socket {HANDSHAKE}"));
-        self.upstream.wait(|seen| upgrades(seen) > before);
-        assert_eq!(gateway.client().get("/_matrix/client/versions").status(), 200);
-        self.switch.send(()).unwrap();
-        client.response()
-    }
-}
+use crate::support::switching::{HANDSHAKE, SWITCHED, Switching};
+use crate::support::upstream::{Request, Upstream, fine};
 
 fn route(upstream: &Upstream, more: &str) -> String {
     format!("extra_routes: [{{path: /app/, proxy: 'http://{}', {more}}}]", upstream.address())
@@ -64,7 +18,7 @@ fn a_websocket_passes_where_a_route_lets_it() {
     });
     let gateway = Gateway::before(&switching.upstream, &route(&switching.upstream, "websocket: true"));
     for mut client in [gateway.client(), gateway.tls_client()] {
-        let response = switching.upgrade(&gateway, &mut client);
+        let response = switching.upgrade(&gateway, &mut client, "/app/socket");
         assert_eq!((response.status(), response.one("upgrade")), (101, Some("websocket")));
         assert_eq!(response.one("sec-websocket-accept"), Some("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="));
         for message in [b"hello", b"again"] {
@@ -82,7 +36,7 @@ fn the_end_of_a_websocket_at_the_upstream_reaches_the_client() {
     });
     let gateway = Gateway::before(&switching.upstream, &route(&switching.upstream, "websocket: true"));
     let mut client = gateway.client();
-    assert_eq!(switching.upgrade(&gateway, &mut client).status(), 101);
+    assert_eq!(switching.upgrade(&gateway, &mut client, "/app/socket").status(), 101);
     assert_eq!(client.bytes(5), b"bye!!");
     client.closed();
 }
