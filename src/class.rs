@@ -19,10 +19,14 @@ pub enum RouteClass {
     Client,
     /// `/_synapse/admin`.
     Admin,
+    /// What Matrix Authentication Service answers, and what it asks of Synapse.
+    Mas,
     /// Sign-in by QR code, served here.
     Rendezvous,
     /// `/.well-known/matrix`.
     WellKnown,
+    /// Calls: the services below `/livekit`.
+    MatrixRtc,
     /// Routes of the operator's own.
     Extra,
     /// Health, redirects and certificates' challenges.
@@ -33,7 +37,7 @@ pub enum RouteClass {
 
 impl RouteClass {
     /// All classes, in the order of [`RouteClass::index`].
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::LongPoll,
         Self::InitialSync,
         Self::Join,
@@ -42,8 +46,10 @@ impl RouteClass {
         Self::Federation,
         Self::Client,
         Self::Admin,
+        Self::Mas,
         Self::Rendezvous,
         Self::WellKnown,
+        Self::MatrixRtc,
         Self::Extra,
         Self::Service,
         Self::Unknown,
@@ -67,8 +73,10 @@ impl RouteClass {
             Self::Federation => "federation",
             Self::Client => "client",
             Self::Admin => "admin",
+            Self::Mas => "mas",
             Self::Rendezvous => "rendezvous",
             Self::WellKnown => "well_known",
+            Self::MatrixRtc => "matrix_rtc",
             Self::Extra => "extra",
             Self::Service => "service",
             Self::Unknown => "unknown",

@@ -19,8 +19,8 @@ use crate::rendezvous::{self, Claim, Rendezvous, VERSIONS};
 use crate::reply::{CorsKind, Reply};
 use crate::role::Role;
 use crate::routing::{
-    AdminApi, Affinity, Api, Endpoint, ExtraRoute, ExtraRoutes, ExtraTarget, Key, Release, Synapse, Table, classify,
-    of_token,
+    AdminApi, Affinity, Api, Endpoint, ExtraRoute, ExtraRoutes, ExtraTarget, Key, Mas, Release, Synapse, Table,
+    classify, of_token,
 };
 use crate::upstream::{Choice, HealthPolicy, Placement, Queue, Standing, Upstreams};
 use crate::upstream_address::UpstreamId;
@@ -38,6 +38,10 @@ pub struct Gateway {
     pub forwarding: Forwarding,
     pub health: HealthPolicy,
     pub limits: Limits,
+    /// Who looks after log-ins in Synapse's place.
+    pub mas: Option<Mas>,
+    /// The routes to the services that calls need.
+    pub matrix_rtc: ExtraRoutes,
     pub queue: Queue,
     /// The release of Synapse, where the operator says it.
     pub release: Option<Release>,
@@ -66,8 +70,12 @@ pub enum Rule {
     WellKnown,
     /// Synapse's own endpoints.
     Synapse,
+    /// What Matrix Authentication Service answers, and what it asks of Synapse.
+    Mas,
     /// `/_synapse/admin`.
     AdminApi,
+    /// The services that calls need.
+    MatrixRtc,
     /// A route of the operator's own.
     ExtraRoute,
     /// None: denied by default.
@@ -86,7 +94,9 @@ impl Rule {
             Self::Rendezvous => "rendezvous",
             Self::WellKnown => "well_known",
             Self::Synapse => "synapse",
+            Self::Mas => "mas",
             Self::AdminApi => "admin_api",
+            Self::MatrixRtc => "matrix_rtc",
             Self::ExtraRoute => "extra_route",
             Self::Default => "default",
         }
@@ -179,6 +189,12 @@ impl Gateway {
         Decision { class, rule, client, action }
     }
 
+    /// The Synapse that requests are decided for: as configured, but for its release where that is `found` out.
+    #[must_use]
+    pub fn synapse(&self, found: Release) -> Synapse {
+        Synapse { release: self.release.unwrap_or(found), delegated: self.mas.is_some() }
+    }
+
     /// Answers a request whose head is not fit to be decided on. Its framing is in doubt, so nothing may follow it.
     #[must_use]
     pub fn refuse(&self, method: &Method, refusal: Refusal) -> Reply {
@@ -227,7 +243,14 @@ impl Gateway {
             };
         }
         if let Some((api, class)) = classify(inbound.method, inbound.path, inbound.query_value("since").is_some()) {
-            return self.synapse(inbound, client, (api, class), synapse);
+            return self.to_api(inbound, client, (api, class), synapse);
+        }
+        if let Some((route, rest)) = self.matrix_rtc.find(inbound).filter(|_| serve.client) {
+            let class = RouteClass::MatrixRtc;
+            if self.is_preflight(inbound.method) {
+                return (class, Rule::Preflight, self.preflight(CorsKind::Matrix));
+            }
+            return (class, Rule::MatrixRtc, self.extra_route(inbound, route, rest, class));
         }
         // A route on `/` takes all but the delegation documents; a base domain's redirect takes what no route does.
         let document = serve.well_known && inbound.path.starts_with("/.well-known/matrix/");
@@ -235,7 +258,8 @@ impl Gateway {
             return (RouteClass::WellKnown, Rule::Preflight, self.preflight(CorsKind::Matrix));
         }
         if let Some((route, rest)) = self.extra_routes.find(inbound).filter(|_| serve.client && !document) {
-            return (RouteClass::Extra, Rule::ExtraRoute, self.extra_route(inbound, route, rest));
+            let class = RouteClass::Extra;
+            return (class, Rule::ExtraRoute, self.extra_route(inbound, route, rest, class));
         }
         if let Some(reply) = self.well_known.reply(inbound).filter(|_| serve.well_known) {
             return (RouteClass::WellKnown, Rule::WellKnown, Action::Reply(reply));
@@ -260,7 +284,7 @@ impl Gateway {
         Action::Reply(self.cors.preflight().cors(cors))
     }
 
-    fn synapse<'a>(
+    fn to_api<'a>(
         &self,
         inbound: &Inbound,
         client: Client,
@@ -273,18 +297,27 @@ impl Gateway {
             Api::Federation => (serve.federation, Rule::Synapse),
             Api::Media => (serve.client || serve.federation, Rule::Synapse),
             Api::Admin => (serve.admin && self.admin_api.is_open(), Rule::AdminApi),
+            Api::Mas => (serve.admin && self.mas.is_some(), Rule::Mas),
         };
         if !served {
             return self.unknown(inbound);
         }
+        if let Some(mas) = self.mas.as_ref().filter(|_| Mas::serves(inbound.path)) {
+            return self.to_mas(inbound, mas);
+        }
         if self.is_preflight(inbound.method) {
             return (class, Rule::Preflight, self.preflight(CorsKind::Matrix));
         }
-        let admitted = match api {
-            Api::Client | Api::Federation | Api::Media => true,
+        let (admitted, refusal) = match api {
+            Api::Client | Api::Federation | Api::Media => (true, ""),
             Api::Admin => {
                 let reads = matches!(*inbound.method, Method::GET | Method::HEAD);
-                self.admin_api.admits(client.address) && (reads || !self.admin_api.read_only)
+                let admitted = self.admin_api.admits(client.address) && (reads || !self.admin_api.read_only);
+                (admitted, "The admin API is not open to this address")
+            }
+            Api::Mas => {
+                let admitted = self.mas.as_ref().is_some_and(|mas| mas.admits(client.address));
+                (admitted, "This API is not open to this address")
             }
         };
         let action = if admitted {
@@ -293,11 +326,21 @@ impl Gateway {
             let endpoint = self.endpoints.find(inbound.method, inbound.path, inbound.query, synapse);
             Self::forward(inbound, self.to_endpoint(main, endpoint, inbound, client))
         } else {
-            let message = "The admin API is not open to this address";
-            let error = MatrixError::new(StatusCode::FORBIDDEN, ErrCode::Forbidden, Cause::NetworkDenied, message);
+            let error = MatrixError::new(StatusCode::FORBIDDEN, ErrCode::Forbidden, Cause::NetworkDenied, refusal);
             Action::Reply(error.into())
         };
         (class, rule, action)
+    }
+
+    /// To Matrix Authentication Service. It speaks Matrix here, as Synapse does.
+    fn to_mas<'a>(&self, inbound: &Inbound, mas: &Mas) -> (RouteClass, Rule, Action<'a>) {
+        let class = RouteClass::Mas;
+        if self.is_preflight(inbound.method) {
+            return (class, Rule::Preflight, self.preflight(CorsKind::Matrix));
+        }
+        let main = self.to_synapse(class, inbound, self.limits.body);
+        let forward = Forward { destination: Destination::Fixed(mas.endpoint), ..main };
+        (class, Rule::Mas, Self::forward(inbound, forward))
     }
 
     /// To one process, whatever serves the other paths of their kind: the sessions are in its memory.
@@ -338,7 +381,7 @@ impl Gateway {
         Forward { destination, endpoint, ..main }
     }
 
-    fn extra_route<'a>(&self, inbound: &Inbound, route: &ExtraRoute, rest: &str) -> Action<'a> {
+    fn extra_route<'a>(&self, inbound: &Inbound, route: &ExtraRoute, rest: &str, class: RouteClass) -> Action<'a> {
         match &route.target {
             ExtraTarget::Respond(reply) => Action::Reply(reply.clone()),
             ExtraTarget::Redirect(url) => Action::Reply(redirect(inbound, &[url, rest.as_bytes()])),
@@ -352,7 +395,7 @@ impl Gateway {
                         // The slash that ends the route's path begins the target that is left.
                         skip: if *strip_prefix { route.path.len().saturating_sub(1) } else { 0 },
                         websocket,
-                        silence: if websocket { idle } else { self.timeouts.silence(RouteClass::Extra, None) },
+                        silence: if websocket { idle } else { self.timeouts.silence(class, None) },
                         body_limit: self.limits.body,
                         matrix: false,
                         endpoint: None,

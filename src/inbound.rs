@@ -36,18 +36,19 @@ impl Scheme {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "a set of four independent switches, as the operator writes them")]
 pub struct Serve {
-    /// The client-server API, with media, rendezvous and `/_synapse/client`.
+    /// The client-server API, with media, rendezvous, calls and `/_synapse/client`.
     pub client: bool,
     /// The server-server and key APIs.
     pub federation: bool,
     /// `/.well-known/matrix`.
     pub well_known: bool,
-    /// `/_synapse/admin`, which also needs `admin_api`.
+    /// `/_synapse/admin` and `/_synapse/mas`, which also need `admin_api` and `mas`.
     pub admin: bool,
 }
 
 impl Serve {
-    /// What a listener serves when its `serve` is not set: all but the admin API is decided by `admin_api` alone.
+    /// What a listener serves when its `serve` is not set: whether there is an admin API is for `admin_api` to say, and
+    /// so on.
     pub const ALL: Self = Self { client: true, federation: true, well_known: true, admin: true };
 }
 

@@ -96,8 +96,10 @@ impl Timeouts {
             RouteClass::Federation => self.federation,
             RouteClass::Admin => self.admin,
             RouteClass::Client
+            | RouteClass::Mas
             | RouteClass::Rendezvous
             | RouteClass::WellKnown
+            | RouteClass::MatrixRtc
             | RouteClass::Extra
             | RouteClass::Service
             | RouteClass::Unknown => self.first_byte,

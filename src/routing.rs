@@ -5,6 +5,8 @@
 mod affinity;
 mod endpoints;
 mod extra;
+mod mas;
+mod matrix_rtc;
 mod pattern;
 mod release;
 mod rows;
@@ -15,6 +17,8 @@ mod table;
 pub use affinity::{Key, access_token, of_token, of_user_id};
 pub use endpoints::{Api, classify};
 pub use extra::{ExtraRoute, ExtraRoutes, ExtraTarget};
+pub use mas::{Mas, MasSection};
+pub use matrix_rtc::MatrixRtcSection;
 pub use release::{Release, ReleaseError};
 pub use rows::Affinity;
 pub use section::{AdminApi, AdminApiSection, ExtraRouteSection, RespondSection};

@@ -127,6 +127,21 @@ impl Upstreams {
         }))
     }
 
+    /// Adds a service that shares neither address nor name with another upstream.
+    ///
+    /// # Errors
+    ///
+    /// One of the two is taken; the text says by whom.
+    pub fn add_service(&mut self, name: &str, address: UpstreamAddress) -> Result<UpstreamId, String> {
+        if let Some(other) = self.list.iter().find(|other| other.address == address) {
+            return Err(format!("`{}` listens there", other.name));
+        }
+        if self.list.iter().any(|other| other.name == name) {
+            return Err(format!("another process is called `{name}`"));
+        }
+        Ok(self.add(name.to_owned(), address))
+    }
+
     /// The upstreams by their ids.
     #[must_use]
     pub fn as_slice(&self) -> &[Upstream] {

@@ -4,12 +4,14 @@
 //! with its other paths is decided here too, because the two go together: such a domain has a listener of ours for
 //! the sake of these documents.
 
+mod announced;
 mod section;
 
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, LOCATION};
 use http::{HeaderValue, Method, StatusCode};
 
+pub use self::announced::Announced;
 pub use self::section::WellKnownSection;
 use crate::inbound::Inbound;
 use crate::matrix::{Cause, ErrCode, MatrixError};

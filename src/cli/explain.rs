@@ -209,7 +209,7 @@ fn explain(config: &Config, asked: &Asked, arrival: &Arrival) -> Map<String, Val
 
 /// The Synapse that is configured; nobody is asked which one runs.
 fn synapse(gateway: &Gateway) -> Synapse {
-    Synapse { release: gateway.release.unwrap_or(Release::NEWEST), delegated: false }
+    gateway.synapse(Release::NEWEST)
 }
 
 /// Who serves the endpoint, why this process, and who else could.

@@ -19,10 +19,11 @@ use crate::problem::Problems;
 use crate::quantity::Span;
 use crate::rendezvous::RendezvousSection;
 use crate::routing::{
-    AdminApiSection, ExtraRouteSection, ExtraRoutes, ExtraTarget, SynapseFiles, SynapseSection, Table,
+    AdminApiSection, ExtraRouteSection, ExtraRoutes, ExtraTarget, MasSection, MatrixRtcSection, SynapseFiles,
+    SynapseSection, Table,
 };
 use crate::upstream::{HealthSection, QueueSection, Upstreams, UpstreamsSection};
-use crate::well_known::WellKnownSection;
+use crate::well_known::{Announced, WellKnownSection};
 
 /// The whole configuration as the operator wrote it. A section's card is the documentation of its type.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
@@ -53,6 +54,8 @@ pub struct ConfigSection {
     pub well_known: WellKnownSection,
     pub forwarding: ForwardingSection,
     pub cors: CorsSection,
+    pub mas: Option<MasSection>,
+    pub matrix_rtc: Option<MatrixRtcSection>,
     pub admin_api: AdminApiSection,
     pub limits: LimitsSection,
     pub timeouts: TimeoutsSection,
@@ -81,6 +84,8 @@ impl Default for ConfigSection {
             well_known: WellKnownSection::default(),
             forwarding: ForwardingSection::default(),
             cors: CorsSection::default(),
+            mas: None,
+            matrix_rtc: None,
             admin_api: AdminApiSection::default(),
             limits: LimitsSection::default(),
             timeouts: TimeoutsSection::default(),
@@ -127,10 +132,22 @@ impl ConfigSection {
         // As Synapse has it.
         let derived = server_name.as_ref().map(|name| format!("https://{name}/"));
         let public_baseurl = self.public_baseurl.or(derived);
-        let well_known = self.well_known.build(server_name.as_deref(), public_baseurl.as_deref(), problems);
+        let announced = Announced {
+            issuer: self.mas.as_ref().and_then(|mas| mas.issuer.as_deref()),
+            account: self.mas.as_ref().and_then(|mas| mas.account.as_deref()),
+            calls: self.matrix_rtc.as_ref().is_some_and(|services| services.jwt_service.is_some()),
+        };
+        let well_known = self.well_known.build(server_name.as_deref(), public_baseurl.as_deref(), announced, problems);
         let mut upstreams = self.upstreams.build(problems);
+        let mut service = |name: &str, address| {
+            upstreams.as_mut().map_or(Ok(Upstreams::MAIN), |upstreams| upstreams.add_service(name, address))
+        };
+        let mas = self.mas.map(|mas| mas.build(|address| service("mas", address), problems));
+        let matrix_rtc =
+            self.matrix_rtc.map_or(Some(ExtraRoutes::default()), |section| section.build(service, problems));
+        let matrix_rtc = matrix_rtc.unwrap_or_default();
         let add = |name, address| upstreams.as_mut().map_or(Upstreams::MAIN, |upstreams| upstreams.add(name, address));
-        let extra_routes = ExtraRouteSection::build(self.extra_routes, add, problems);
+        let extra_routes = ExtraRouteSection::build(self.extra_routes, &matrix_rtc, add, problems);
         warn_of_shared_origin(&extra_routes, public_baseurl.as_deref(), problems);
         let listeners = build_listeners(self.listeners, self.tls.is_some(), problems);
         let tls = self.tls.map(|tls| tls.build(problems));
@@ -158,6 +175,8 @@ impl ConfigSection {
             forwarding: forwarding?,
             health: health?,
             limits: limits?,
+            mas: optional(mas)?,
+            matrix_rtc,
             queue: queue?,
             release: synapse.release,
             rendezvous: rendezvous?,
@@ -170,11 +189,7 @@ impl ConfigSection {
             threads: NonZeroUsize::new(self.threads.into()),
             server_name,
             listeners: listeners?,
-            // A section that is there must be right.
-            tls: match tls {
-                Some(tls) => Some(tls?),
-                None => None,
-            },
+            tls: optional(tls)?,
             gateway,
             log: log?,
             metrics: metrics?,
@@ -182,6 +197,12 @@ impl ConfigSection {
             synapse: synapse.files,
         })
     }
+}
+
+/// A section that is there must be right.
+#[expect(clippy::option_option, reason = "a section that is not there, and one that is wrong, are two things")]
+fn optional<T>(section: Option<Option<T>>) -> Option<Option<T>> {
+    section.map_or(Some(None), |built| built.map(Some))
 }
 
 /// Media that strangers upload are served under the host name of Synapse (its README, "Security note").

@@ -1,3 +1,5 @@
+mod services;
+
 use http::header::{HOST, LOCATION};
 use http::{HeaderValue, Method, Request};
 
@@ -13,9 +15,7 @@ use crate::rendezvous::RendezvousSection;
 use crate::reply::Body;
 use crate::routing::{AdminApiSection, ExtraRouteSection, Release};
 use crate::upstream::{HealthSection, QueueSection, UpstreamsSection};
-use crate::well_known::WellKnownSection;
-
-const SYNAPSE: Synapse = Synapse { release: Release::NEWEST, delegated: false };
+use crate::well_known::{Announced, WellKnownSection};
 
 fn gateway() -> Gateway {
     gateway_with("{enabled: true}")
@@ -31,7 +31,8 @@ fn gateway_with(rendezvous: &str) -> Gateway {
           {path: /robots.txt, respond: {body: hello}}]",
     )
     .unwrap();
-    let extra_routes = ExtraRouteSection::build(extra, |name, address| upstreams.add(name, address), &mut problems);
+    let add = |name, address| upstreams.add(name, address);
+    let extra_routes = ExtraRouteSection::build(extra, &ExtraRoutes::default(), add, &mut problems);
     let forwarding = ForwardingSection::default().build(&mut problems).unwrap();
     let admin: AdminApiSection =
         serde_yaml::from_str("{enabled: true, networks: [10.0.0.0/8], read_only: true}").unwrap();
@@ -47,13 +48,17 @@ fn gateway_with(rendezvous: &str) -> Gateway {
         forwarding,
         health: HealthSection::default().build(&mut problems).unwrap(),
         limits: LimitsSection::default().build(&mut problems).unwrap(),
+        mas: None,
+        matrix_rtc: ExtraRoutes::default(),
         queue: QueueSection::default().build(Span(Duration::ZERO), &mut problems).unwrap(),
         release: None,
         rendezvous: rendezvous.build(Some("https://matrix.example.com/"), &mut problems).unwrap(),
         server_name: Some("example.com".to_owned()),
         timeouts: TimeoutsSection::default().build(&mut problems).unwrap(),
         upstreams,
-        well_known: well_known.build(Some("example.com"), Some("https://matrix.example.com/"), &mut problems).unwrap(),
+        well_known: well_known
+            .build(Some("example.com"), Some("https://matrix.example.com/"), Announced::default(), &mut problems)
+            .unwrap(),
     };
     assert_eq!(problems.as_slice(), []);
     built
@@ -75,7 +80,7 @@ fn told_by(gateway: &Gateway, arrival: &Arrival, request: &str) -> String {
         parts.headers.insert("content-length", HeaderValue::from_str(length).unwrap());
     }
     let inbound = Inbound::read(&parts, target.as_bytes(), arrival, &gateway.limits.head).unwrap();
-    let decision = gateway.decide(&inbound, SYNAPSE);
+    let decision = gateway.decide(&inbound, gateway.synapse(Release::NEWEST));
     let action = match decision.action {
         Action::Forward(forward) => format!(
             "{} skip {}",
@@ -236,7 +241,9 @@ fn a_long_poll_has_the_budget_that_the_client_asks_for() {
     let arrival = arrival();
     let target = b"/_matrix/client/v3/sync?since=s1&timeout=120000";
     let inbound = Inbound::read(&parts, target, &arrival, &gateway.limits.head).unwrap();
-    let Action::Forward(forward) = gateway.decide(&inbound, SYNAPSE).action else { panic!("not forwarded") };
+    let Action::Forward(forward) = gateway.decide(&inbound, gateway.synapse(Release::NEWEST)).action else {
+        panic!("not forwarded")
+    };
     assert_eq!(forward.silence, Duration::from_mins(3));
 }
 
@@ -247,7 +254,9 @@ fn the_answer_that_names_the_features_is_added_to_and_no_other() {
         parts.headers.insert(HOST, HeaderValue::from_static("a"));
         let arrival = arrival();
         let inbound = Inbound::read(&parts, target, &arrival, &gateway.limits.head).unwrap();
-        let Action::Forward(forward) = gateway.decide(&inbound, SYNAPSE).action else { panic!("not forwarded") };
+        let Action::Forward(forward) = gateway.decide(&inbound, gateway.synapse(Release::NEWEST)).action else {
+            panic!("not forwarded")
+        };
         forward.advertise
     };
     let (silent, telling) = (gateway(), gateway_with("{enabled: true, advertise: true}"));

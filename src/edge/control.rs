@@ -207,7 +207,7 @@ impl Controls {
             pid: std::process::id(),
             uptime: self.started.elapsed().as_secs(),
             connections: self.listeners.connections(),
-            synapse: self.state.synapse().release.to_string(),
+            synapse: running.gateway.synapse(self.state.release()).release.to_string(),
             processes: processes.collect(),
         }
     }

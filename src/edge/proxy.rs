@@ -91,7 +91,8 @@ impl Proxy {
                 return answer::send(session, ctx, reply).await;
             }
         };
-        let Decision { class, client, action, .. } = running.gateway.decide(&inbound, self.state.synapse());
+        let synapse = running.gateway.synapse(self.state.release());
+        let Decision { class, client, action, .. } = running.gateway.decide(&inbound, synapse);
         ctx.class = class;
         ctx.client = Some(client);
         match action {

@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::pool::Pool;
 use super::question::read;
 use super::state::State;
-use crate::routing::{Release, Synapse};
+use crate::routing::Release;
 
 /// Where Synapse says it, to anybody (server-server API, "Server implementation").
 const VERSION: &[u8] = b"/_matrix/federation/v1/version";
@@ -32,11 +32,11 @@ pub(super) async fn detect(state: &State) {
     }) else {
         return;
     };
-    let known = state.synapse();
+    let known = state.release();
     match told.parse::<Release>() {
-        Ok(release) if release != known.release => {
+        Ok(release) if release != known => {
             info!("Synapse is {release}: its workers serve what they serve since that release");
-            state.is_synapse(Synapse { release, ..known });
+            state.is_release(release);
         }
         Ok(_) => {}
         Err(error) => warn!("{error}: set `synapse.version`"),

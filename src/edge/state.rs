@@ -14,7 +14,7 @@ use super::store::Store;
 use super::throttle::Throttle;
 use crate::decide::Gateway;
 use crate::observe::ClientAddresses;
-use crate::routing::{Release, Synapse, SynapseFiles};
+use crate::routing::{Release, SynapseFiles};
 use crate::upstream::{Sign, Turn};
 use crate::upstream_address::UpstreamId;
 
@@ -49,8 +49,8 @@ pub(super) struct State {
     former: Mutex<Vec<Weak<Running>>>,
     /// The processes that get no new requests. They outlive a reload.
     drained: Mutex<BTreeSet<String>>,
-    /// The Synapse behind us, as far as it is known.
-    synapse: ArcSwap<Synapse>,
+    /// The release of the Synapse behind us, as far as it is known.
+    release: ArcSwap<Release>,
     /// The rendezvous sessions; they outlive a reload.
     pub(super) store: Store,
     /// What is counted.
@@ -63,23 +63,20 @@ impl State {
     /// Starts with a configuration.
     #[must_use]
     pub(super) fn new(running: Running, store: Store, metrics: Arc<GatewayMetrics>, access_log: AccessLog) -> Self {
-        let synapse = Synapse { release: Release::OLDEST, delegated: false };
-        let (running, synapse) = (ArcSwap::from_pointee(running), ArcSwap::from_pointee(synapse));
+        let (running, release) = (ArcSwap::from_pointee(running), ArcSwap::from_pointee(Release::OLDEST));
         let (former, drained) = (Mutex::default(), Mutex::default());
-        Self { running, former, drained, synapse, store, metrics, access_log }
+        Self { running, former, drained, release, store, metrics, access_log }
     }
 
-    /// The Synapse that requests are decided for: as configured, or as found out.
+    /// The release of Synapse that was found out.
     #[must_use]
-    pub(super) fn synapse(&self) -> Synapse {
-        let known = **self.synapse.load();
-        let pinned = self.running.load().gateway.release;
-        Synapse { release: pinned.unwrap_or(known.release), ..known }
+    pub(super) fn release(&self) -> Release {
+        **self.release.load()
     }
 
-    /// Takes note of what was found out.
-    pub(super) fn is_synapse(&self, synapse: Synapse) {
-        self.synapse.store(Arc::new(synapse));
+    /// Takes note of the release that was found out.
+    pub(super) fn is_release(&self, release: Release) {
+        self.release.store(Arc::new(release));
     }
 
     /// The configuration in use.

@@ -144,7 +144,7 @@ pub struct TimeoutsSection {
     pub download: Span,
     /// To Synapse, for the admin API.
     pub admin: Span,
-    /// The longest silence of either side on a WebSocket of an extra route.
+    /// The longest silence of either side on a WebSocket, of an extra route or of a call.
     pub websocket_idle: Span,
     /// The whole of one request, from its headers to the end of the answer.
     pub total: Span,

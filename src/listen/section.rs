@@ -29,9 +29,10 @@ pub struct ListenerSection {
     pub tls: bool,
     /// Whether clients are offered HTTP/2 beside HTTP/1.1. Without `tls` only HTTP/1.1 is spoken.
     pub http2: bool,
-    /// What is served here: any of `client` (client-server API, media, sign-in rendezvous, `/_synapse/client`),
-    /// `federation` (server-server API and keys), `well_known` (`/.well-known/matrix`) and `admin` (`/_synapse/admin`,
-    /// which `admin_api` must enable too). Default all four. Everything else is answered with 404.
+    /// What is served here: any of `client` (client-server API, media, sign-in rendezvous, `/_synapse/client`, and calls
+    /// where `matrix_rtc` is set), `federation` (server-server API and keys), `well_known` (`/.well-known/matrix`) and
+    /// `admin` (`/_synapse/admin`, which `admin_api` must enable too, and `/_synapse/mas`, which takes `mas`). Default
+    /// all four. Everything else is answered with 404.
     pub serve: Vec<Group>,
     /// Sends GET and HEAD requests to the same URL with https, and refuses all others, since they have sent their
     /// secrets in the clear already. For a listener without `tls`, usually port 80.
@@ -55,13 +56,13 @@ pub struct ListenerSection {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Group {
-    /// The client-server API, media, rendezvous and `/_synapse/client`.
+    /// The client-server API, media, rendezvous, calls and `/_synapse/client`.
     Client,
     /// The server-server and key APIs.
     Federation,
     /// `/.well-known/matrix`.
     WellKnown,
-    /// `/_synapse/admin`.
+    /// `/_synapse/admin` and `/_synapse/mas`.
     Admin,
 }
 

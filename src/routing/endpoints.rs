@@ -17,6 +17,8 @@ pub enum Api {
     Federation,
     /// `/_synapse/admin`.
     Admin,
+    /// `/_synapse/mas`, which Matrix Authentication Service alone uses.
+    Mas,
 }
 
 /// More segments than any endpoint has before its last parameter.
@@ -43,6 +45,7 @@ pub fn classify(method: &Method, path: &str, since: bool) -> Option<(Api, RouteC
         }
         ["_matrix", _, ..] | ["_synapse", "client", _, ..] => Some((Api::Client, RouteClass::Client)),
         ["_synapse", "admin", _, ..] => Some((Api::Admin, RouteClass::Admin)),
+        ["_synapse", "mas", _, ..] => Some((Api::Mas, RouteClass::Mas)),
         _ => None,
     }
 }

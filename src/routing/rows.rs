@@ -231,6 +231,9 @@ pub(super) const ROWS: &[Row] = &[
     row("password_policy", &[Get], &["/_matrix/client/{W}/password_policy"], Login, Any, Release::new(1, 81)),
     row("auth_metadata", &[Get], &["/_matrix/client/{U}/auth_metadata", "/_matrix/client/unstable/org.matrix.msc2965/auth_metadata"], ClientReader, Any, READ).auth(Auth::Delegated),
 
+    // What Matrix Authentication Service asks.
+    row("mas", &[Get, Post], &["/_synapse/mas/**"], ClientReader, Any, READ).auth(Auth::Delegated),
+
     // Other reads.
     row("versions", &[Get], &["/_matrix/client/versions"], ClientReader, Any, OLD),
     row("account", &[Get], &["/_matrix/client/{W}/account/3pid", "/_matrix/client/{W}/account/whoami"], ClientReader, Any, OLD),

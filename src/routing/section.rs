@@ -11,7 +11,7 @@ use super::extra::{ExtraRoute, ExtraRoutes, ExtraTarget};
 use crate::network::Network;
 use crate::problem::Problems;
 use crate::reply::{CorsKind, Reply};
-use crate::upstream_address::{UpstreamAddress, UpstreamId};
+use crate::upstream_address::{AddressError, UpstreamAddress, UpstreamId};
 
 /// A route of your own, for what stands beside Synapse. Exactly one of `proxy`, `respond` and `redirect`.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
@@ -54,9 +54,11 @@ impl Default for RespondSection {
 }
 
 impl ExtraRouteSection {
-    /// Checks all routes. `upstream` takes an address into the list of upstreams.
+    /// Checks all routes. `taken` are those that another section has made already; `upstream` takes an address into the
+    /// list of upstreams.
     pub fn build(
         routes: Vec<Self>,
+        taken: &ExtraRoutes,
         mut upstream: impl FnMut(String, UpstreamAddress) -> UpstreamId,
         problems: &mut Problems,
     ) -> ExtraRoutes {
@@ -64,6 +66,11 @@ impl ExtraRouteSection {
         for (index, route) in routes.into_iter().enumerate() {
             let at = format!("extra_routes[{index}]");
             let Some(route) = route.build_one(&at, &mut upstream, problems) else { continue };
+            if let Some(other) = taken.0.iter().find(|other| route.path.starts_with(&other.path)) {
+                let message = format!("`{}` is in {}, which `matrix_rtc` serves", route.path, other.path);
+                problems.error(format!("{at}.path"), message, "remove the route, or the key in `matrix_rtc`");
+                continue;
+            }
             if built.iter().any(|other| (&other.host, &other.path) == (&route.host, &route.path)) {
                 problems.error(at, format!("`{}` has a route already", route.path), "remove one of the two");
                 continue;
@@ -115,6 +122,31 @@ impl ExtraRouteSection {
         }
         Some(ExtraRoute { host: self.host.map(|host| host.to_ascii_lowercase()), path, target })
     }
+}
+
+/// Takes the address of a service into the list of upstreams, which says what is against it.
+pub(super) fn service(
+    at: &str,
+    address: &str,
+    upstream: &mut impl FnMut(UpstreamAddress) -> Result<UpstreamId, String>,
+    problems: &mut Problems,
+) -> Option<UpstreamId> {
+    let (message, remedy) = match address.parse().map(upstream) {
+        Ok(Ok(id)) => return Some(id),
+        Ok(Err(taken)) => {
+            (format!("`{address}` cannot be taken: {taken}"), "give each process an address and a name of its own")
+        }
+        Err(AddressError::Url) => (
+            format!("`{address}` has more than a host and a port, and paths are forwarded as they are"),
+            "write http://127.0.0.1:8080/, and let the service listen without a prefix",
+        ),
+        Err(error) => {
+            let message = format!("`{address}` is not an upstream: {error}");
+            (message, "write where the service itself listens, as in http://127.0.0.1:8080/ or unix:/path")
+        }
+    };
+    problems.error(at, message, remedy);
+    None
 }
 
 /// Paths that belong to Matrix and Synapse. An operator who needs one of them open has a key for it, or must not.

@@ -73,3 +73,17 @@ fn what_does_not_fit_together_is_told() {
     check("{v: {address: 'a:1', streams: [typing]}, w: {address: 'a:2', streams: [typing]}}", "upstreams.w");
     check("{w: {address: 'a:1', max_long_polls: 0}}", "upstreams.w");
 }
+
+#[test]
+fn a_service_shares_neither_address_nor_name() {
+    let mut upstreams = UpstreamsSection::default().build(&mut Problems::default()).unwrap();
+    let mut add = |name: &str, address: &str| upstreams.add_service(name, address.parse().unwrap());
+    assert_eq!(add("mas", "127.0.0.1:8080"), Ok(UpstreamId(1)));
+    assert_eq!(add("sfu", "http://127.0.0.1:8008/"), Err("`main` listens there".to_owned()));
+    assert_eq!(add("sfu", "http://127.0.0.1:8080/"), Err("`mas` listens there".to_owned()));
+    assert_eq!(add("mas", "127.0.0.1:8081"), Err("another process is called `mas`".to_owned()));
+    assert_eq!(add("sfu", "unix:/run/sfu.sock"), Ok(UpstreamId(2)));
+    // The pages of a service are behind a route of the operator's.
+    let shared = upstreams.add("/".to_owned(), "127.0.0.1:8080".parse().unwrap());
+    assert_eq!((shared, upstreams.name(shared)), (UpstreamId(1), "mas"));
+}

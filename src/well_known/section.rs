@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use super::{BaseDomain, Documents, WellKnown};
+use super::{Announced, BaseDomain, Documents, WellKnown};
 use crate::problem::Problems;
 use crate::quantity::Span;
 
@@ -30,7 +30,7 @@ pub struct WellKnownSection {
 
     /// Members to merge into what clients are told, such as `m.identity_server: {base_url: https://vector.im}`. Maps
     /// are merged member by member; anything else given here replaces what was derived. Unset, clients are told
-    /// `m.homeserver` with `public_baseurl` and nothing else.
+    /// `m.homeserver` with `public_baseurl`, and what `mas` and `matrix_rtc` have to tell.
     pub client: Map<String, Value>,
 
     /// Whom to ask for help with this homeserver. Unset, `/.well-known/matrix/support` is answered with 404.
@@ -98,18 +98,19 @@ impl Default for WellKnownSection {
 impl WellKnownSection {
     /// Checks the section and makes the documents.
     ///
-    /// `server_name` is the domain in user ids, `public_baseurl` the URL that clients use, both as configured.
-    /// None when there is any error, here or in an earlier section.
+    /// `server_name` is the domain in user ids, `public_baseurl` the URL that clients use, both as configured;
+    /// `announced` is what clients are told besides. None when there is any error, here or in an earlier section.
     pub fn build(
         self,
         server_name: Option<&str>,
         public_baseurl: Option<&str>,
+        announced: Announced<'_>,
         problems: &mut Problems,
     ) -> Option<WellKnown> {
         let base = public_baseurl.and_then(|url| check_url(url, "public_baseurl", problems));
         let documents = Documents {
             server: self.server_document(base.as_ref(), problems),
-            client: self.client_document(public_baseurl, problems),
+            client: self.client_document(public_baseurl, announced, problems),
             support: self.support.as_ref().and_then(|support| support.document(problems)),
             cache_control: self.cache_control(problems)?,
         };
@@ -133,12 +134,17 @@ impl WellKnownSection {
         Some(document(&json!({ "m.server": server })))
     }
 
-    fn client_document(&self, public_baseurl: Option<&str>, problems: &mut Problems) -> Option<Bytes> {
-        let mut members = Map::new();
-        if let Some(url) = public_baseurl {
+    fn client_document(
+        &self,
+        public_baseurl: Option<&str>,
+        announced: Announced<'_>,
+        problems: &mut Problems,
+    ) -> Option<Bytes> {
+        let base = public_baseurl.map(|url| url.trim_end_matches('/'));
+        let mut members = announced.members(base, problems);
+        if let Some(base) = base {
             // With the slash that Synapse adds too, so that the answer is the same whoever gives it.
-            let base_url = format!("{}/", url.trim_end_matches('/'));
-            members.insert("m.homeserver".to_owned(), json!({ "base_url": base_url }));
+            members.insert("m.homeserver".to_owned(), json!({ "base_url": format!("{base}/") }));
         }
         merge(&mut members, &self.client);
         if members.is_empty() {
@@ -235,7 +241,7 @@ impl BaseDomainSection {
 }
 
 /// A URL that a path can be appended to.
-fn check_url(text: &str, path: &str, problems: &mut Problems) -> Option<Uri> {
+pub(super) fn check_url(text: &str, path: &str, problems: &mut Problems) -> Option<Uri> {
     let uri = text.parse::<Uri>().ok().filter(|uri| {
         let has_origin =
             matches!(uri.scheme_str(), Some("https" | "http")) && uri.host().is_some_and(|host| !host.is_empty());

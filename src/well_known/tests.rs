@@ -18,7 +18,7 @@ fn section(written: Value) -> WellKnownSection {
 
 fn build(written: Value) -> WellKnown {
     let mut problems = Problems::default();
-    let built = section(written).build(NAME, URL, &mut problems);
+    let built = section(written).build(NAME, URL, Announced::default(), &mut problems);
     built.unwrap_or_else(|| panic!("{problems:?}"))
 }
 
@@ -54,7 +54,7 @@ fn the_documents_follow_from_the_public_url() {
     assert_eq!(document(&derived, "client"), Some(client));
     assert_eq!(document(&derived, "support"), None);
     let server = |url: &str| {
-        let built = section(json!({})).build(NAME, Some(url), &mut Problems::default()).unwrap();
+        let built = section(json!({})).build(NAME, Some(url), Announced::default(), &mut Problems::default()).unwrap();
         document(&built, "server").unwrap()["m.server"].as_str().unwrap().to_owned()
     };
     assert_eq!(server("https://matrix.example.com:8448"), "matrix.example.com:8448");
@@ -146,7 +146,7 @@ fn the_base_domain_has_its_pages_elsewhere() {
 fn each_problem_is_reported_at_its_key() {
     let check_with = |name: Option<&str>, url: Option<&str>, written: Value, start: &str| {
         let mut problems = Problems::default();
-        let built = section(written).build(name, url, &mut problems);
+        let built = section(written).build(name, url, Announced::default(), &mut problems);
         assert_eq!(built.is_none(), problems.has_errors());
         let [problem] = problems.as_slice() else { panic!("{start}: {problems:?}") };
         assert!(problem.to_string().starts_with(start), "{problem} is not {start}");
@@ -194,4 +194,45 @@ proptest! {
             prop_assert_eq!(location, expected.as_bytes());
         }
     }
+}
+
+fn announcing(written: Value, url: Option<&str>, announced: Announced<'_>) -> (Option<WellKnown>, Vec<String>) {
+    let mut problems = Problems::default();
+    let built = section(written).build(NAME, url, announced, &mut problems);
+    (built, problems.as_slice().iter().map(|problem| problem.path.clone()).collect())
+}
+
+#[test]
+fn clients_are_told_of_the_services_beside_synapse() {
+    let all = Announced {
+        issuer: Some("https://auth.example.com/"),
+        account: Some("https://auth.example.com/account/"),
+        calls: true,
+    };
+    let members = |written: Value, announced| {
+        let built = announcing(written, URL, announced).0.unwrap();
+        document(&built, "client").unwrap().as_object().unwrap().clone()
+    };
+    let told = members(json!({}), all);
+    let authentication = json!({"issuer": "https://auth.example.com/", "account": "https://auth.example.com/account/"});
+    assert_eq!(told["org.matrix.msc2965.authentication"], authentication);
+    let foci = json!([{"type": "livekit", "livekit_service_url": "https://matrix.example.com/livekit/jwt"}]);
+    assert_eq!(told["org.matrix.msc4143.rtc_foci"], foci);
+    let issuer_alone = members(json!({}), Announced { account: None, calls: false, ..all });
+    assert_eq!(issuer_alone["org.matrix.msc2965.authentication"], json!({"issuer": "https://auth.example.com/"}));
+    assert_eq!(issuer_alone.len(), 2);
+    let own = json!({"client": {"org.matrix.msc4143.rtc_foci": []}});
+    assert_eq!(members(own, all)["org.matrix.msc4143.rtc_foci"], json!([]), "the operator's word is the last one");
+}
+
+#[test]
+fn what_clients_cannot_use_is_not_announced() {
+    let none = Announced::default();
+    let check = |announced, path: &str| assert_eq!(announcing(json!({}), URL, announced).1, [path]);
+    check(Announced { issuer: Some("auth.example.com"), ..none }, "mas.issuer");
+    check(Announced { issuer: Some("https://a/"), account: Some("/account"), ..none }, "mas.account");
+    check(Announced { account: Some("https://a/account"), ..none }, "mas.account");
+    let (built, paths) = announcing(json!({}), None, Announced { calls: true, ..none });
+    assert_eq!(paths, ["matrix_rtc.jwt_service"]);
+    assert_eq!(document(&built.unwrap(), "client"), None);
 }

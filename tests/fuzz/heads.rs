@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use synapse_gateway::config::{Source, load};
 use synapse_gateway::decide::{Action, Destination, Gateway};
 use synapse_gateway::inbound::{Arrival, Inbound, Scheme, Serve};
-use synapse_gateway::routing::{Release, Synapse};
+use synapse_gateway::routing::{Mas, Release};
 
 const CONFIGURATION: &str = r#"
 server_name: example.com
@@ -13,6 +13,8 @@ public_baseurl: https://matrix.example.com/
 listeners: [{address: "127.0.0.1:8080"}]
 rendezvous: {enabled: true}
 admin_api: {enabled: true, networks: [10.0.0.0/8]}
+mas: {endpoint: "http://127.0.0.1:8081", mas_networks: [10.0.0.0/8]}
+matrix_rtc: {jwt_service: "http://127.0.0.1:8082", sfu: "http://127.0.0.1:8083"}
 well_known: {base_domain: {serve: true, redirect: "https://www.example.com"}}
 extra_routes:
   - {path: /, proxy: "http://127.0.0.1:9000"}
@@ -35,6 +37,13 @@ fn target() -> impl Strategy<Value = Vec<u8>> {
         "client",
         "admin",
         "mas",
+        "%6das",
+        "r0",
+        "login",
+        "logout",
+        "livekit",
+        "jwt",
+        "sfu",
         "v1",
         "v3",
         "%61dmin",
@@ -142,16 +151,30 @@ proptest! {
         let Ok(inbound) = Inbound::read(&parts, &target, &arrival, &gateway.limits.head) else { return Ok(()) };
         let read = match inbound.query { Some(query) => format!("{}?{query}", inbound.path), None => inbound.path.to_owned() };
         prop_assert_eq!(read.as_bytes(), &target[..]);
-        let decision = gateway.decide(&inbound, Synapse { release: Release::NEWEST, delegated: false });
+        let decision = gateway.decide(&inbound, gateway.synapse(Release::NEWEST));
         if let Action::Forward(forward) = &decision.action
             && matches!(forward.destination, Destination::Role { .. })
         {
             let admin = inbound.path.starts_with("/_synapse/admin/");
+            let mas = inbound.path.starts_with("/_synapse/mas/");
             let open = inbound.path.starts_with("/_matrix/") || inbound.path.starts_with("/_synapse/client/");
-            prop_assert!(open || (admin && inside), "{}", inbound.path);
+            prop_assert!(open || ((admin || mas) && inside), "{}", inbound.path);
+            prop_assert!(!Mas::serves(inbound.path), "{}", inbound.path);
             prop_assert_eq!(forward.skip, 0);
             prop_assert!(inbound.content_length.is_none_or(|length| length <= forward.body_limit));
             prop_assert!(!inbound.path.contains("msc3886/rendezvous"), "{}", inbound.path);
+        }
+        if let Action::Forward(forward) = &decision.action
+            && let Destination::Fixed(upstream) = forward.destination
+        {
+            let (services, skip) = match gateway.upstreams.name(upstream) {
+                "mas" => (Mas::serves(inbound.path), 0),
+                "jwt_service" => (inbound.path.starts_with("/livekit/jwt/"), "/livekit/jwt".len()),
+                "sfu" => (inbound.path.starts_with("/livekit/sfu/"), "/livekit/sfu".len()),
+                _ => (!inbound.path.starts_with("/_synapse/mas/") && !inbound.path.starts_with("/_matrix/"), 0),
+            };
+            prop_assert!(services, "{}", inbound.path);
+            prop_assert_eq!(forward.skip, skip);
         }
         prop_assert_eq!(decision.client.address, arrival.peer.unwrap());
     }
