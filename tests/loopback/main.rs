@@ -29,6 +29,7 @@ mod rendezvous_msc4388;
 mod rendezvous_races;
 mod rendezvous_stores;
 mod retry;
+mod services;
 mod support;
 mod tls;
 mod versions;
