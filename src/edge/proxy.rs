@@ -223,9 +223,9 @@ async fn place(ctx: &mut Context) -> Result<()> {
     };
     let begun = Instant::now();
     let placed = placing::place(&ctx.running, &mut wanted).await;
-    let waited = begun.elapsed();
-    if waited >= WAITED {
-        *ctx.waited.get_or_insert_default() += waited;
+    let taken = begun.elapsed();
+    if taken >= WAITED {
+        *ctx.waited.get_or_insert_default() += taken;
     }
     ctx.waits_since = wanted.waits_since;
     match placed {

@@ -1,6 +1,6 @@
 //! What a decision takes from the heap: nothing. Counted by an allocator, hence a program of its own.
 
-#![expect(clippy::panic, reason = "a test ends at the first thing that is not as it should be")]
+#![expect(clippy::panic, clippy::unwrap_used, reason = "a test ends at the first thing that is not as it should be")]
 
 #[path = "../bench/requests.rs"]
 mod requests;

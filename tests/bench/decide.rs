@@ -1,6 +1,11 @@
 //! How long a decision takes: for the slowest of all requests in the goldens of routes, and for some that are frequent.
 
-#![expect(clippy::print_stdout, clippy::panic, reason = "a benchmark prints, and ends at what is wrong")]
+#![expect(
+    clippy::print_stdout,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a benchmark prints, and ends at what is wrong"
+)]
 #![expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
 
 mod requests;
