@@ -96,6 +96,12 @@ impl Plan {
         self.0.first().is_some_and(|(_, group)| group.members().len() > 1)
     }
 
+    /// Whether there are processes of the role itself, in whose place the others only stand in.
+    #[must_use]
+    pub fn has_own(&self, role: Role) -> bool {
+        self.0.first().is_some_and(|(first, _)| *first == role)
+    }
+
     /// Whether nobody may answer.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -152,6 +158,18 @@ impl Upstreams {
     #[must_use]
     pub fn name(&self, id: UpstreamId) -> &str {
         self.list.get(id.0).map_or("unknown", |upstream| upstream.name.as_str())
+    }
+
+    /// The roles whose requests nobody could answer if only these processes were there. What has no process of its own
+    /// goes without saying while the main process is not there.
+    pub fn unserved(&self, available: impl Fn(UpstreamId) -> bool) -> Vec<Role> {
+        let lacks = |role: Role, plan: &Plan| {
+            let stands_for_itself = role == Role::Main || plan.has_own(role);
+            let nobody = !plan.is_empty() && !plan.members().any(&available);
+            nobody && (stands_for_itself || plan.members().all(|member| member != Self::MAIN))
+        };
+        let plans = Role::ALL.into_iter().zip(&self.plans);
+        plans.filter(|(role, plans)| plans.iter().any(|plan| lacks(*role, plan))).map(|(role, _)| role).collect()
     }
 
     /// Who answers requests of a role; `writes` is whether they change something.

@@ -1,6 +1,6 @@
 //! How commands give orders to the running gateway.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -41,7 +41,11 @@ impl Gateway {
         stream.set_write_timeout(Some(SILENCE))?;
         let mut line = serde_json::to_vec(order)?;
         line.push(b'\n');
-        stream.write_all(&line).context("the gateway does not listen")?;
+        match stream.write_all(&line) {
+            // Whoever is turned away before having spoken is told why. An answer that nobody reads is another matter.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
+            written => written.context("the gateway does not listen")?,
+        }
         let lines = BufReader::new(stream.take(LONGEST)).lines();
         Ok(lines.map(|line| {
             let line = line.context("the gateway does not answer")?;

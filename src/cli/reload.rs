@@ -24,6 +24,7 @@ impl Reload {
             Answer::Status(_)
             | Answer::Draining { .. }
             | Answer::Drained
+            | Answer::Busy { .. }
             | Answer::Undrained
             | Answer::Failed { .. } => {
                 return Err(unexpected(&answer));

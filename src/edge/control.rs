@@ -11,11 +11,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use log::{info, warn};
+use log::{debug, info, warn};
 use pingora_core::server::ShutdownWatch;
 use pingora_core::services::background::BackgroundService;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::net::unix::OwnedWriteHalf;
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::{sleep, timeout};
@@ -23,6 +23,7 @@ use tokio::time::{sleep, timeout};
 pub use self::wire::{Answer, Order, Process, Status};
 use super::bind::{BindError, BoundListener, BoundSocket};
 use super::listener::Listeners;
+use super::pool::Pool;
 use super::runtime;
 use super::state::{Running, State};
 use crate::inbound::Serve;
@@ -35,12 +36,15 @@ const NAME: &str = "control.sock";
 /// Who may read and write: the user of the service alone, and root.
 const MODE: u32 = 0o600;
 /// How many commands are served at a time.
-const MOST: usize = 16;
+const MOST: usize = 64;
 /// The longest order, in bytes.
 const LONGEST: u64 = 4096;
 /// How long an order may take to arrive, and an answer to be taken.
 const DEADLINE: Duration = Duration::from_secs(5);
-/// How often it is looked whether a process has become idle.
+/// How long to wait before accepting again after that has failed.
+const PAUSE: Duration = Duration::from_secs(1);
+/// How often it is looked whether a process has become idle. Who is being placed there when it is drained has arrived by
+/// the first look.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// How often it is told that it has not.
 const TELL_EVERY: Duration = Duration::from_secs(1);
@@ -68,7 +72,10 @@ pub fn socket(configured: Option<&Path>) -> Option<PathBuf> {
 /// Binds the socket that was configured, else one in the service's own directory; None if there is neither.
 pub(super) fn bind(control: &Control) -> Result<Option<BoundListener>, BindError> {
     let given = || Some(runtime::given()?.join(NAME));
-    let Some(path) = control.socket.clone().or_else(given) else { return Ok(None) };
+    let Some(path) = control.socket.clone().or_else(given) else {
+        info!("no command reaches this gateway: there is neither a runtime directory nor `control.socket`");
+        return Ok(None);
+    };
     let listener = Listener {
         address: Address::Unix(path),
         v6_only: false,
@@ -106,23 +113,25 @@ impl ControlService {
     async fn accept(&self, listener: &UnixListener) {
         let places = Arc::new(Semaphore::new(MOST));
         loop {
-            // Whoever comes while all places are taken waits to be accepted.
-            let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
-            match listener.accept().await {
-                Ok((stream, _)) => {
-                    let controls = Arc::clone(&self.controls);
-                    tokio::spawn(async move {
-                        let _place = place;
-                        if let Err(error) = serve(&controls, stream).await {
-                            // Whoever asked has left.
-                            log::debug!("a command was not answered: {error}");
-                        }
-                    });
-                }
+            let stream = match listener.accept().await {
+                Ok((stream, _)) => stream,
                 Err(error) => {
                     warn!("a command could not connect: {error}");
-                    sleep(TELL_EVERY).await;
+                    sleep(PAUSE).await;
+                    continue;
                 }
+            };
+            if let Ok(place) = Arc::clone(&places).try_acquire_owned() {
+                let controls = Arc::clone(&self.controls);
+                tokio::spawn(async move {
+                    let _place = place;
+                    if let Err(error) = serve(&controls, stream).await {
+                        // Whoever asked has left.
+                        debug!("a command was not answered: {error}");
+                    }
+                });
+            } else {
+                turn_away(&stream);
             }
         }
     }
@@ -151,6 +160,22 @@ fn listen(listener: &StdListener) -> io::Result<UnixListener> {
     UnixListener::from_std(listener.try_clone()?)
 }
 
+/// Says that there are too many, which fits into any socket's buffer.
+fn turn_away(stream: &UnixStream) {
+    let answer = Answer::Failed { message: format!("{MOST} commands wait for an answer already") };
+    if let Ok(line) = line(&answer)
+        && let Err(error) = stream.try_write(&line)
+    {
+        debug!("a command was not turned away: {error}");
+    }
+}
+
+fn line(answer: &Answer) -> serde_json::Result<Vec<u8>> {
+    let mut line = serde_json::to_vec(answer)?;
+    line.push(b'\n');
+    Ok(line)
+}
+
 /// Whoever asks, as long as they listen.
 struct Asker {
     stream: OwnedWriteHalf,
@@ -158,31 +183,37 @@ struct Asker {
 
 impl Asker {
     async fn tell(&mut self, answer: &Answer) -> io::Result<()> {
-        let mut line = serde_json::to_vec(answer)?;
-        line.push(b'\n');
-        timeout(DEADLINE, self.stream.write_all(&line)).await?
+        timeout(DEADLINE, self.stream.write_all(&line(answer)?)).await?
     }
 }
 
 async fn serve(controls: &Controls, stream: UnixStream) -> io::Result<()> {
     let (reader, stream) = stream.into_split();
     let mut asker = Asker { stream };
-    let mut line = Vec::new();
-    timeout(DEADLINE, BufReader::new(reader.take(LONGEST)).read_until(b'\n', &mut line)).await??;
-    let answer = match serde_json::from_slice(&line) {
+    let answer = match order(reader).await? {
         Ok(Order::Status) => Answer::Status(controls.status()),
         Ok(Order::Reload) => controls.reload().await,
-        Ok(Order::Drain { process, force }) => match controls.drain(&process, force) {
-            Ok(()) => controls.idle(&process, &mut asker).await?,
+        Ok(Order::Drain { process, force, within_ms }) => match controls.drain(&process, force) {
+            Ok(()) => controls.idle(&process, Duration::from_millis(within_ms), &mut asker).await?,
             Err(message) => Answer::Failed { message },
         },
         Ok(Order::Undrain { process }) => match controls.undrain(&process) {
             Ok(()) => Answer::Undrained,
             Err(message) => Answer::Failed { message },
         },
-        Err(error) => Answer::Failed { message: format!("that is no order: {error}") },
+        Err(message) => Answer::Failed { message },
     };
     asker.tell(&answer).await
+}
+
+/// Reads one line; the inner error is what is wrong with it.
+async fn order(reader: OwnedReadHalf) -> io::Result<Result<Order, String>> {
+    let mut line = Vec::new();
+    timeout(DEADLINE, BufReader::new(reader.take(LONGEST)).read_until(b'\n', &mut line)).await??;
+    if !line.ends_with(b"\n") {
+        return Ok(Err(format!("an order is one line of at most {LONGEST} bytes")));
+    }
+    Ok(serde_json::from_slice(&line).map_err(|error| format!("that is no order: {error}")))
 }
 
 impl Controls {
@@ -234,7 +265,9 @@ impl Controls {
         let roles = roles_left_alone(&running, id);
         if !roles.is_empty() && !force {
             let roles = roles.join(", ");
-            return Err(format!("nobody else could answer for {roles}; with --force such requests wait"));
+            return Err(format!(
+                "nobody else could answer for {roles}; with --force such requests wait until it is undrained"
+            ));
         }
         self.state.drain(process, true);
         info!("upstream {process}: it gets no new requests");
@@ -248,22 +281,26 @@ impl Controls {
         Ok(())
     }
 
-    /// Waits until a process has no request left, or gets requests again.
-    async fn idle(&self, process: &str, asker: &mut Asker) -> io::Result<Answer> {
+    /// Waits until a process has no request left, or gets requests again, or for too long.
+    async fn idle(&self, process: &str, within: Duration, asker: &mut Asker) -> io::Result<Answer> {
+        let started = Instant::now();
         let mut told = None::<Instant>;
         loop {
+            sleep(LOOK_EVERY).await;
+            if !self.state.is_drained(process) {
+                return Ok(Answer::Failed { message: format!("{process} is not drained any more") });
+            }
             let (requests, long_polls) = self.state.in_flight(process);
             if requests == 0 && long_polls == 0 {
                 return Ok(Answer::Drained);
             }
-            if !self.state.is_drained(process) {
-                return Ok(Answer::Failed { message: format!("{process} gets requests again") });
+            if started.elapsed() >= within {
+                return Ok(Answer::Busy { requests, long_polls });
             }
             if told.is_none_or(|told| told.elapsed() >= TELL_EVERY) {
                 asker.tell(&Answer::Draining { requests, long_polls }).await?;
                 told = Some(Instant::now());
             }
-            sleep(LOOK_EVERY).await;
         }
     }
 }
@@ -281,11 +318,9 @@ fn find(running: &Running, process: &str) -> Result<UpstreamId, String> {
 
 /// The roles for whose requests this process is the only one that could answer now.
 fn roles_left_alone(running: &Running, id: UpstreamId) -> Vec<&'static str> {
-    let others_answer = |role, writes| {
-        let Some(plan) = running.gateway.upstreams.plan(role, writes) else { return true };
-        let available = |other: UpstreamId| running.pools.get(other).is_some_and(|pool| pool.standing().available);
-        plan.members().all(|member| member != id) || plan.members().any(|member| member != id && available(member))
-    };
-    let alone = |role: &Role| [false, true].into_iter().any(|writes| !others_answer(*role, writes));
-    Role::ALL.into_iter().filter(alone).map(Role::as_str).collect()
+    let available = |other| running.pools.get(other).is_some_and(Pool::is_available);
+    let upstreams = &running.gateway.upstreams;
+    let with_it = upstreams.unserved(|other| other == id || available(other));
+    let without_it = upstreams.unserved(|other| other != id && available(other));
+    without_it.into_iter().filter(|role| !with_it.contains(role)).map(Role::as_str).collect()
 }

@@ -285,7 +285,7 @@ impl ShutdownSignalWatch for Operation {
                 Order::Stop => break,
             }
         }
-        self.drain(signals).await;
+        self.drain(signals, wanted).await;
         // Everything is done, or may not take longer. A fast shutdown would not wait until what is left has been dropped,
         // and written down.
         ShutdownSignal::GracefulTerminate
@@ -298,11 +298,12 @@ impl Operation {
         let (prepared, told) = (self.reread)();
         let outcome = match prepared {
             Some(prepared) => match self.apply(prepared).await {
-                Ok(()) => {
-                    for warning in &told {
+                Ok(settled) => {
+                    let warnings: Vec<String> = told.into_iter().chain(settled.map(str::to_owned)).collect();
+                    for warning in &warnings {
                         warn!("{warning}");
                     }
-                    Reloaded::Applied(told)
+                    Reloaded::Applied(warnings)
                 }
                 Err(error) => Reloaded::Failed(format!("{error:#}")),
             },
@@ -328,19 +329,18 @@ impl Operation {
         outcome
     }
 
-    async fn apply(&self, prepared: Prepared) -> anyhow::Result<()> {
+    /// Puts a configuration in use; what of it is not, if anything.
+    async fn apply(&self, prepared: Prepared) -> anyhow::Result<Option<&'static str>> {
         let Prepared { config, certificates: loaded, store_password: _ } = prepared;
         let certificates = match (&self.certificates, loaded) {
             (Some(certificates), Some(loaded)) => Some((certificates, loaded)),
             (None, None) => None,
             (Some(_), None) | (None, Some(_)) => anyhow::bail!("TLS was switched on or off, which takes a restart"),
         };
-        if Settled::of(&config) != self.settled {
-            warn!(
-                "`threads`, `metrics`, `control`, `limits.upstream_idle`, `log.target`, `log.format` and where rendezvous sessions are kept \
-                 change at the next restart only"
-            );
-        }
+        let settled = (Settled::of(&config) != self.settled).then_some(
+            "`threads`, `metrics`, `control`, `limits.upstream_idle`, `log.target`, `log.format` and where rendezvous \
+             sessions are kept change at the next restart only",
+        );
         let tls = tls_server(&config, certificates.as_ref().map(|(certificates, _)| *certificates))?;
         let (listeners, policy, level) = (config.listeners.clone(), accept_policy(&config), config.log.level);
         let running = running(config);
@@ -353,10 +353,10 @@ impl Operation {
         }
         self.state.replace(running);
         journal::set_level(level);
-        Ok(())
+        Ok(settled)
     }
 
-    async fn drain(&self, orders: &mut Signals) {
+    async fn drain(&self, signals: &mut Signals, wanted: &mut mpsc::Receiver<ReloadOrder>) {
         let running = self.state.running();
         let grace = running.gateway.timeouts.shutdown_grace;
         self.listeners.close().await;
@@ -369,12 +369,20 @@ impl Operation {
             () = tokio::time::sleep(grace) => {
                 warn!("stopped with {} connections open: the grace period is over", self.listeners.connections());
             }
-            () = stop_again(orders) => warn!("stopped at once: a second signal came"),
+            () = stop_again(signals, wanted) => warn!("stopped at once: a second signal came"),
         }
     }
 }
 
-/// There is nothing to be reloaded any more.
-async fn stop_again(orders: &mut Signals) {
-    while orders.next().await == Order::Reload {}
+/// There is nothing to be reloaded any more, and whoever asks for it is told so.
+async fn stop_again(signals: &mut Signals, wanted: &mut mpsc::Receiver<ReloadOrder>) {
+    loop {
+        tokio::select! {
+            order = signals.next() => match order {
+                Order::Reload => {}
+                Order::Stop => return,
+            },
+            Some(asker) = wanted.recv() => drop(asker),
+        }
+    }
 }

@@ -108,7 +108,10 @@ impl State {
         } else {
             drained.remove(process);
         }
-        self.running().pools.drain(process, drain);
+        // Requests that began under a former configuration may yet have to be placed.
+        for running in self.in_use() {
+            running.pools.drain(process, drain);
+        }
     }
 
     /// Takes note of what was seen of an upstream.
@@ -127,9 +130,8 @@ impl State {
     /// How many requests and how many long polls a process has, under this configuration and those before it.
     #[must_use]
     pub(super) fn in_flight(&self, process: &str) -> (u32, u32) {
-        let former: Vec<_> = locked(&self.former).iter().filter_map(Weak::upgrade).collect();
         let (mut requests, mut long_polls) = (0, 0);
-        for running in former.iter().chain([&self.running()]) {
+        for running in self.in_use() {
             for pool in running.pools.iter().filter(|pool| pool.name() == process) {
                 let usage = pool.usage();
                 requests += usage.requests + usage.waiting;
@@ -137,6 +139,12 @@ impl State {
             }
         }
         (requests, long_polls)
+    }
+
+    /// The configurations by which requests go, the present one last.
+    fn in_use(&self) -> Vec<Arc<Running>> {
+        let former = locked(&self.former);
+        former.iter().filter_map(Weak::upgrade).chain([self.running()]).collect()
     }
 }
 

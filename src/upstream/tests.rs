@@ -61,6 +61,25 @@ fn media_needs_a_process_that_has_it() {
 }
 
 #[test]
+fn a_role_is_unserved_when_neither_its_processes_nor_those_that_stand_in_are_there() {
+    let (upstreams, _) = build(
+        "{main: {address: 'a:1', resources: [client, federation]}, s1: {address: 'a:2', roles: [sync]},
+          m: {address: 'a:3', roles: [media], resources: [media]}, t: {address: 'a:4', streams: [typing]}}",
+    );
+    let upstreams = upstreams.unwrap();
+    let check = |gone: &[&str], expected: &[Role]| {
+        let unserved = upstreams.unserved(|id| !gone.contains(&upstreams.name(id)));
+        assert_eq!(unserved, expected, "without {gone:?}");
+    };
+    check(&[], &[]);
+    check(&["s1"], &[]);
+    check(&["m"], &[Role::Media]);
+    check(&["t"], &[Role::Stream(Stream::Typing)]);
+    check(&["main"], &[Role::Main]);
+    check(&["main", "s1"], &[Role::Main, Role::Sync]);
+}
+
+#[test]
 fn what_does_not_fit_together_is_told() {
     let check = |yaml: &str, path: &str| assert_eq!(build(yaml).1, [path.to_owned()], "{yaml}");
     check("{main: {address: nowhere}}", "upstreams.main.address");

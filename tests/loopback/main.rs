@@ -15,6 +15,7 @@
 #![expect(clippy::disallowed_methods, reason = "a test measures how long something takes")]
 
 mod cli;
+mod control;
 mod cors_errors;
 mod drain;
 mod exposure;

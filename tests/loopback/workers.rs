@@ -19,12 +19,12 @@ const VERSIONS: &str = "/_matrix/client/versions";
 const SYNC: &str = "/_matrix/client/v3/sync?since=s1";
 
 /// A process that answers with its name.
-fn named(name: &'static str) -> Upstream {
+pub(crate) fn named(name: &'static str) -> Upstream {
     Upstream::answering(answer("200 OK", &format!("{{\"name\":\"{name}\"}}")))
 }
 
 /// A gateway with these processes, each with its name and what else stands in its section.
-fn before(processes: &[(&str, &Upstream, &str)], more: &str) -> Gateway {
+pub(crate) fn before(processes: &[(&str, &Upstream, &str)], more: &str) -> Gateway {
     let sections: Vec<_> =
         processes.iter().map(|(name, at, more)| format!("{name}: {{address: '{}'{more}}}", at.address())).collect();
     let upstreams = format!("upstreams: {{{}}}\n", sections.join(", "));
@@ -37,14 +37,14 @@ fn before(processes: &[(&str, &Upstream, &str)], more: &str) -> Gateway {
     Gateway::start(&format!("{}\n{LISTENERS}{more}", others.join("\n")))
 }
 
-fn ask(gateway: &Gateway, method: &str, target: &str, fields: &[(&str, &str)]) -> Told {
+pub(crate) fn ask(gateway: &Gateway, method: &str, target: &str, fields: &[(&str, &str)]) -> Told {
     let length = if matches!(method, "GET" | "HEAD") { "" } else { "Content-Length: 0\r\n" };
     let head = format!("{method} {target} HTTP/1.1\r\nHost: matrix.example.com\r\n{length}{}\r\n", lines(fields));
     gateway.client().ask(head).into()
 }
 
 /// The process that answers.
-fn who(gateway: &Gateway, method: &str, target: &str, authorization: &str) -> String {
+pub(crate) fn who(gateway: &Gateway, method: &str, target: &str, authorization: &str) -> String {
     let fields = [("Authorization", authorization)];
     let told = ask(gateway, method, target, if authorization.is_empty() { &[] } else { &fields });
     assert_eq!(told.status, 200, "{told:?}");

@@ -16,6 +16,8 @@ pub enum Order {
         process: String,
         /// Whether to do so even if some requests then have nobody.
         force: bool,
+        /// How long to wait until it has none left, in milliseconds.
+        within_ms: u64,
     },
     /// Give a process requests again.
     Undrain {
@@ -49,6 +51,13 @@ pub enum Answer {
     },
     /// The process has no request left.
     Drained,
+    /// The time is over. The process gets no new requests, and still has these.
+    Busy {
+        /// Long polls apart.
+        requests: u32,
+        /// Requests that wait for news.
+        long_polls: u32,
+    },
     /// The process gets requests again.
     Undrained,
     /// It cannot be done, or failed.

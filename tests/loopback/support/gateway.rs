@@ -64,13 +64,15 @@ impl Gateway {
         Self::start_in(&[("SSL_CERT_FILE", &certificates::authority())], yaml)
     }
 
-    fn start_in(environment: &[(&str, &Path)], yaml: &str) -> Self {
+    /// As [`Gateway::start`], with these variables in its environment.
+    pub(crate) fn start_in(environment: &[(&str, &Path)], yaml: &str) -> Self {
         let directory = TempDir::new().unwrap();
         let file = write(directory.path(), yaml);
         let wanted = listeners(&std::fs::read_to_string(&file).unwrap());
         let mut command = Command::new(env!("CARGO_BIN_EXE_synapse-gateway"));
         command.args(["run", "-c"]).arg(file).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
-        command.env_remove("JOURNAL_STREAM").env_remove("NOTIFY_SOCKET").envs(environment.iter().copied());
+        command.env_remove("JOURNAL_STREAM").env_remove("NOTIFY_SOCKET").env_remove("RUNTIME_DIRECTORY");
+        command.envs(environment.iter().copied());
         let mut child = command.spawn().unwrap();
         let lines = Arc::new(Lines::default());
         let (stderr, sink) = (child.stderr.take().unwrap(), Arc::clone(&lines));
