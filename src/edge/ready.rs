@@ -12,6 +12,7 @@ use super::state::Running;
 use crate::matrix::Cause;
 use crate::reply::{CorsKind, Reply};
 use crate::role::Role;
+use crate::upstream::Upstreams;
 
 /// How long an answer of Synapse holds.
 const HOLDS: Duration = Duration::from_secs(1);
@@ -37,25 +38,19 @@ impl Readiness {
             *last = Some((Instant::now(), ready));
         }
         drop(last);
-        let alone = roles_without_anybody(running);
-        if ready && alone.is_empty() {
+        // The main process has just been asked.
+        let is_up = |id, pool: &Pool| id == Upstreams::MAIN || pool.is_up();
+        let is_available = |id| running.pools.get(id).is_some_and(|pool| is_up(id, pool) && !pool.is_drained());
+        let unserved = running.gateway.upstreams.unserved(is_available);
+        if ready && unserved.is_empty() {
             let text = HeaderValue::from_static("text/plain; charset=utf-8");
             return Reply::document(StatusCode::OK, text, "OK").cors(CorsKind::None);
         }
         let mut error = failure::unavailable(Cause::UpstreamRefused);
         if ready {
-            error.message = format!("Nobody answers for {}", alone.join(", ")).into();
+            let roles: Vec<_> = unserved.into_iter().map(Role::as_str).collect();
+            error.message = format!("Nobody answers for {}", roles.join(", ")).into();
         }
         error.into()
     }
-}
-
-/// The roles that have processes, none of which can answer now, and for which nobody may stand in.
-fn roles_without_anybody(running: &Running) -> Vec<&'static str> {
-    let is_alone = |role: &Role, writes| {
-        let plan = running.gateway.upstreams.plan(*role, writes).filter(|plan| !plan.is_empty());
-        let is_available = |id| running.pools.get(id).is_some_and(Pool::is_available);
-        plan.is_some_and(|plan| !plan.members().any(is_available))
-    };
-    Role::ALL.into_iter().filter(|role| is_alone(role, false) || is_alone(role, true)).map(Role::as_str).collect()
 }
