@@ -3,8 +3,10 @@
 //! It must not decide anything itself: it calls the library and prints what comes back.
 
 mod check;
+mod derive;
 mod drain;
 mod explain;
+mod import_synapse;
 mod orders;
 mod prepare;
 mod problems;
@@ -12,6 +14,7 @@ mod reference;
 mod reload;
 mod run;
 mod status;
+mod synapse;
 mod undrain;
 
 use std::ffi::OsString;
@@ -59,8 +62,10 @@ impl From<Exit> for ExitCode {
 #[structopt(name = "synapse-gateway")]
 enum Command {
     Check(check::Check),
+    Derive(derive::Derive),
     Drain(drain::Drain),
     Explain(explain::Explain),
+    ImportSynapse(import_synapse::ImportSynapse),
     Reference(reference::Reference),
     Reload(reload::Reload),
     Run(run::Run),
@@ -87,8 +92,10 @@ impl Command {
     fn execute(self, out: &mut dyn Write, err: &mut dyn Write) -> anyhow::Result<Exit> {
         match self {
             Self::Check(command) => command.execute(out),
+            Self::Derive(command) => command.execute(out, err),
             Self::Drain(command) => command.execute(out),
             Self::Explain(command) => command.execute(out, err),
+            Self::ImportSynapse(command) => command.execute(out, err),
             Self::Reference(command) => command.execute(out),
             Self::Reload(command) => command.execute(out, err),
             Self::Run(command) => command.execute(err),

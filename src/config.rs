@@ -11,13 +11,10 @@
 
 mod delegation;
 mod files;
-mod findings;
 mod fit;
-mod parse;
 mod reference;
 mod schema;
 mod section;
-mod tree;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -29,22 +26,13 @@ use crate::listen::{ControlSection, Tls};
 use crate::problem::{Problems, Severity};
 use crate::rendezvous::Rendezvous;
 use crate::routing::{SynapseFiles, SynapseSection};
-use findings::{Findings, Mark};
-use tree::{Content, Node, Segment};
+use crate::yaml::{Content, Dialect, Findings, Mark, Node, Segment, parse};
 
+pub use crate::yaml::Source;
 pub use delegation::delegation;
 pub use files::{ReadError, read};
 pub use reference::{reference, reference_of};
 pub use section::{Config, ConfigSection};
-
-/// One file of a configuration.
-#[derive(Clone, Debug)]
-pub struct Source {
-    /// The file as the operator named it.
-    pub name: String,
-    /// Its content: at most 1 MiB of UTF-8, else it is refused.
-    pub bytes: Vec<u8>,
-}
 
 /// Reads and checks a configuration. The first source is the main file, the others are those in `conf.d`, in order.
 ///
@@ -137,7 +125,7 @@ fn merge(sources: &[Source], derived: Option<&Source>, findings: &mut Findings) 
     let mut readable = true;
     for (index, source) in sources.iter().enumerate() {
         let errors = findings.count();
-        let Some(node) = parse::parse(index, &source.bytes, findings) else {
+        let Some(node) = parse(index, &source.bytes, Dialect::Gateway, findings) else {
             readable &= findings.count() == errors;
             continue;
         };
@@ -164,7 +152,7 @@ fn merge(sources: &[Source], derived: Option<&Source>, findings: &mut Findings) 
     let mut tree = Node { mark: Mark { source: 0, line: 1, column: 1 }, content: Content::Mapping(merged) };
     if let Some(derived) = derived {
         let errors = findings.count();
-        match parse::parse(sources.len(), &derived.bytes, findings) {
+        match parse(sources.len(), &derived.bytes, Dialect::Gateway, findings) {
             Some(below) => tree.underlay(below),
             None => readable &= findings.count() == errors,
         }

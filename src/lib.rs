@@ -5,6 +5,7 @@ pub mod class;
 pub mod cli;
 pub mod config;
 pub mod decide;
+pub mod derive;
 #[cfg(feature = "edge")]
 pub mod edge;
 pub mod errors;
@@ -24,3 +25,4 @@ pub mod routing;
 pub mod upstream;
 pub mod upstream_address;
 pub mod well_known;
+pub mod yaml;

@@ -82,6 +82,13 @@ impl Problems {
         self.list.push(problem);
     }
 
+    /// These and others after them.
+    #[must_use]
+    pub fn and(mut self, others: Self) -> Self {
+        self.list.extend(others.list);
+        self
+    }
+
     /// Whether any problem stops the gateway.
     #[must_use]
     pub fn has_errors(&self) -> bool {

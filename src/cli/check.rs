@@ -6,6 +6,7 @@ use bytesize::ByteSize;
 use structopt::StructOpt;
 
 use super::prepare::prepare;
+use super::synapse::Reader;
 use super::{ConfigFile, Exit, problems};
 use crate::config;
 use crate::quantity::Size;
@@ -22,7 +23,7 @@ pub(super) struct Check {
 
 impl Check {
     pub(super) fn execute(self, out: &mut dyn Write) -> anyhow::Result<Exit> {
-        let (prepared, found) = prepare(self.config.path());
+        let (prepared, found) = prepare(self.config.path(), Reader::Command);
         if self.json {
             problems::print_json(&found, out)?;
         } else {

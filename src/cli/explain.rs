@@ -12,6 +12,7 @@ use serde_json::{Map, Value, json};
 use structopt::StructOpt;
 
 use super::prepare::prepare;
+use super::synapse::Reader;
 use super::{ConfigFile, Exit, problems};
 use crate::config::Config;
 use crate::decide::{Action, Decision, Destination, Forward, Gateway};
@@ -53,7 +54,7 @@ pub(super) struct Explain {
 
 impl Explain {
     pub(super) fn execute(self, out: &mut dyn Write, err: &mut dyn Write) -> anyhow::Result<Exit> {
-        let (prepared, found) = prepare(self.config.path());
+        let (prepared, found) = prepare(self.config.path(), Reader::Command);
         let Some(prepared) = prepared else {
             problems::print(&found, err)?;
             return Ok(Exit::Configuration);

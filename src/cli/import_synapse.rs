@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 use structopt::StructOpt;
 
-use super::derive::derive;
+use super::derive::{Taken, derive};
 use super::{ConfigFile, Exit, problems};
 use crate::config;
 use crate::edge::runtime;
@@ -30,16 +30,18 @@ impl ImportSynapse {
     pub(super) fn execute(self, out: &mut dyn Write, err: &mut dyn Write) -> anyhow::Result<Exit> {
         // A configuration that is wrong elsewhere is the service's to complain about.
         let files = config::read(self.config.path()).ok().and_then(|sources| config::synapse_files(&sources));
-        let derived = files.map(|files| derive(&files.config, &files.workers));
-        if let Some(derived) = &derived {
-            problems::print(derived.problems(), err)?;
-            if derived.problems().has_errors() {
-                return Ok(Exit::Configuration);
+        let taken = files.map(|files| derive(&files.config, &files.workers));
+        if let Some(taken) = &taken {
+            if !taken.problems.as_slice().is_empty() {
+                problems::print(&taken.problems, err)?;
+            }
+            if taken.text().is_none() {
+                return Ok(taken.exit());
             }
         }
-        let text = derived.and_then(|derived| derived.source());
+        let text = taken.as_ref().and_then(Taken::text);
         if self.print {
-            out.write_all(&text.map(|source| source.bytes).unwrap_or_default())?;
+            out.write_all(text.unwrap_or_default().as_bytes())?;
             return Ok(Exit::Fine);
         }
         let Some(directory) = self.directory.or_else(runtime::customary) else {
@@ -48,7 +50,7 @@ impl ImportSynapse {
         let file = runtime::derived(&directory);
         let failed = || file.display().to_string();
         match text {
-            Some(source) => replace(&file, &source.bytes).with_context(failed)?,
+            Some(text) => replace(&file, text.as_bytes()).with_context(failed)?,
             None => remove(&file).with_context(failed)?,
         }
         remove(&runtime::changed(&directory)).with_context(failed)?;

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::SystemTime;
 
+use super::synapse::{self, Reader};
 use crate::config;
 use crate::edge::certificates;
 use crate::edge::server::Prepared;
@@ -12,7 +13,7 @@ use crate::rendezvous::{Keeping, Rendezvous};
 
 /// Reads the configuration and the files that it names.
 #[expect(clippy::disallowed_methods, reason = "whether a certificate has expired is for the present moment to say")]
-pub(super) fn prepare(path: &Path) -> (Option<Prepared>, Problems) {
+pub(super) fn prepare(path: &Path, reader: Reader) -> (Option<Prepared>, Problems) {
     let sources = match config::read(path) {
         Ok(sources) => sources,
         Err(error) => {
@@ -21,9 +22,12 @@ pub(super) fn prepare(path: &Path) -> (Option<Prepared>, Problems) {
             return (None, found);
         }
     };
+    let mut of_synapse = Problems::default();
+    let files = config::synapse_files(&sources);
+    let derived = files.and_then(|files| synapse::derived(&files, path, reader, &mut of_synapse));
     let mut certificates = None;
     let mut store_password = None;
-    let (config, found) = config::load_with(&sources, None, |naming, problems| {
+    let (config, found) = config::load_with(&sources, derived.as_ref(), |naming, problems| {
         if let Some(tls) = naming.tls {
             certificates = certificates::load(tls, SystemTime::now(), problems);
         }
@@ -31,6 +35,9 @@ pub(super) fn prepare(path: &Path) -> (Option<Prepared>, Problems) {
             store_password = password(keeping, problems);
         }
     });
+    // What is missing because Synapse's files are wrong is not the operator's to write here.
+    let found = if of_synapse.has_errors() { of_synapse } else { of_synapse.and(found) };
+    let config = config.filter(|_| !found.has_errors());
     (config.map(|config| Prepared { config, certificates, store_password }), found)
 }
 

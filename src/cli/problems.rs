@@ -20,7 +20,8 @@ pub(super) fn print_json(problems: &Problems, out: &mut dyn Write) -> io::Result
     writeln!(out, "{:#}", Value::Array(list))
 }
 
-fn object(problem: &Problem) -> Value {
+/// A problem for scripts.
+pub(super) fn object(problem: &Problem) -> Value {
     let Problem { severity, location, path, message, remedy } = problem;
     let (file, line, column) = match location {
         Some(Location { file, line, column }) => (Some(file), Some(line), Some(column)),

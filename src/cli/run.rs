@@ -6,6 +6,7 @@ use std::path::Path;
 use structopt::StructOpt;
 
 use super::prepare::prepare;
+use super::synapse::Reader;
 use super::{ConfigFile, Exit, problems};
 use crate::edge::server::{self, Prepared};
 
@@ -19,7 +20,7 @@ pub(super) struct Run {
 impl Run {
     pub(super) fn execute(self, err: &mut dyn Write) -> anyhow::Result<Exit> {
         let path = self.config.path().to_owned();
-        let (prepared, found) = prepare(&path);
+        let (prepared, found) = prepare(&path, Reader::Service);
         if !found.as_slice().is_empty() {
             problems::print(&found, err)?;
         }
@@ -30,6 +31,6 @@ impl Run {
 }
 
 fn reread(path: &Path) -> (Option<Prepared>, Vec<String>) {
-    let (prepared, found) = prepare(path);
+    let (prepared, found) = prepare(path, Reader::Service);
     (prepared, found.as_slice().iter().map(ToString::to_string).collect())
 }

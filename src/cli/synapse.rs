@@ -48,15 +48,16 @@ pub(super) fn derived(files: &SynapseFiles, config: &Path, reader: Reader, probl
 
 /// Reads Synapse's files. Where that is not permitted, what the helper has left for the service will do.
 fn derive_here(files: &SynapseFiles, problems: &mut Problems) -> Option<Source> {
-    let derived = derive(&files.config, &files.workers);
-    let unreadable = derived.is_denied();
-    if unreadable && let Some(source) = runtime::customary().and_then(|directory| left_in(&directory).ok()) {
+    let taken = derive(&files.config, &files.workers);
+    if taken.denied
+        && let Some(source) = runtime::customary().and_then(|directory| left_in(&directory).ok())
+    {
         return Some(source);
     }
-    for problem in derived.problems() {
+    for problem in taken.problems.as_slice() {
         problems.add(Problem::clone(problem));
     }
-    derived.source()
+    Some(Source { name: "what is derived from Synapse".to_owned(), bytes: taken.text()?.into() })
 }
 
 /// What the helper has left.
@@ -82,5 +83,5 @@ fn from_helper(config: &Path) -> anyhow::Result<Source> {
     if !status.success() {
         bail!("nothing was derived: the helper's messages say why");
     }
-    Ok(Source { name: "what is derived from Synapse's configuration".to_owned(), bytes })
+    Ok(Source { name: "what is derived from Synapse".to_owned(), bytes })
 }

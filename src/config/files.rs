@@ -5,8 +5,8 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use super::Source;
-use super::parse::MAX_FILE_SIZE;
 use crate::problem::{Problem, Severity};
+use crate::yaml::MAX_FILE_SIZE;
 
 /// Why the configuration's files could not be read. The operator's fault.
 #[derive(Debug, thiserror::Error)]

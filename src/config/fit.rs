@@ -3,9 +3,8 @@
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 
-use super::findings::{Findings, quoted, short};
 use super::schema::{Schema, Shapes};
-use super::tree::{Content, Node, Segment, resolve, shown};
+use crate::yaml::{Content, Findings, Node, Segment, quoted, resolve, short, shown};
 
 /// Reads the tree as a `T`; none if what is wrong is the whole of it.
 pub(super) fn fit<T: DeserializeOwned + JsonSchema>(tree: &mut Node, findings: &mut Findings) -> Option<T> {

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::schema::{Schema, Shapes};
 use super::section::ConfigSection;
-use super::tree::resolve;
+use crate::yaml::resolve;
 
 /// The columns of a comment, as far as words can be wrapped to it.
 const WIDTH: usize = 100;

@@ -3,9 +3,8 @@
 use schemars::JsonSchema;
 use serde_json::Value;
 
-use super::findings::quoted;
-use super::tree::{Content, Node, Segment, resolve};
 use crate::quantity::{Size, Span};
+use crate::yaml::{Content, Node, Segment, quoted, resolve};
 
 /// The schema of a whole configuration.
 pub(super) struct Schema(Value);

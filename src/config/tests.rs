@@ -4,10 +4,10 @@ use proptest::prelude::*;
 use serde::Deserialize;
 use serde_yaml::Value;
 
-use super::tree::resolve;
 use super::*;
 use crate::role::Role;
 use crate::routing::Watch;
+use crate::yaml::resolve;
 
 /// A root that takes anything below `open`, and a list of numbers.
 #[derive(Debug, Default, Deserialize, JsonSchema)]

@@ -10,8 +10,25 @@ use crate::bless::project;
 
 /// From below to above. A module imports from the layers below its own; among themselves only the base's modules do.
 const LAYERS: [(&str, &[&str]); 5] = [
-    (BASE, &["class", "inbound", "matrix", "network", "problem", "quantity", "reply", "role", "upstream_address"]),
-    ("rooms", &["errors", "headers", "limits", "listen", "observe", "rendezvous", "routing", "upstream", "well_known"]),
+    (
+        BASE,
+        &["class", "inbound", "matrix", "network", "problem", "quantity", "reply", "role", "upstream_address", "yaml"],
+    ),
+    (
+        "rooms",
+        &[
+            "derive",
+            "errors",
+            "headers",
+            "limits",
+            "listen",
+            "observe",
+            "rendezvous",
+            "routing",
+            "upstream",
+            "well_known",
+        ],
+    ),
     ("decide", &["decide"]),
     ("config", &["config"]),
     ("edge and cli", &["edge", "cli"]),

@@ -5,6 +5,7 @@
 mod architecture;
 mod bless;
 mod config;
+mod derive;
 mod loader;
 mod reference;
 mod routes;

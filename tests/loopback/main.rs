@@ -32,6 +32,7 @@ mod rendezvous_stores;
 mod retry;
 mod services;
 mod support;
+mod synapse;
 mod tls;
 mod versions;
 mod workers;

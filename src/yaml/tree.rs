@@ -6,14 +6,14 @@ use super::findings::Mark;
 
 /// One value of a file.
 #[derive(Clone, Debug)]
-pub(super) struct Node {
+pub(crate) struct Node {
     /// Where its key stands or, for an item of a list, its first character.
-    pub(super) mark: Mark,
-    pub(super) content: Content,
+    pub(crate) mark: Mark,
+    pub(crate) content: Content,
 }
 
 #[derive(Clone, Debug)]
-pub(super) enum Content {
+pub(crate) enum Content {
     /// As written; only a plain one, without quotes, can be something else than a text.
     Scalar {
         text: String,
@@ -27,23 +27,23 @@ pub(super) enum Content {
 
 /// One step from a value into another.
 #[derive(Clone, Debug)]
-pub(super) enum Segment {
+pub(crate) enum Segment {
     Key(String),
     Index(usize),
 }
 
 /// What a section's path leads to.
-pub(super) struct Place {
+pub(crate) struct Place {
     /// The path with the indices that count in the file.
-    pub(super) path: String,
-    pub(super) mark: Mark,
+    pub(crate) path: String,
+    pub(crate) mark: Mark,
     /// Something was refused at this place, so that what is said about it may be about the gap alone.
-    pub(super) doubtful: bool,
+    pub(crate) doubtful: bool,
 }
 
 impl Node {
     /// The value without what was dropped. Scalars mean what they mean to `serde_yaml`.
-    pub(super) fn value(&self) -> Option<Value> {
+    pub(crate) fn value(&self) -> Option<Value> {
         match &self.content {
             Content::Scalar { text, plain: true } => Some(resolve(text)),
             Content::Scalar { text, plain: false } => Some(Value::String(text.clone())),
@@ -56,17 +56,26 @@ impl Node {
         }
     }
 
+    /// How many values there are, this one included.
+    pub(crate) fn size(&self) -> usize {
+        match &self.content {
+            Content::Scalar { .. } | Content::Dropped => 1,
+            Content::Sequence(items) => 1 + items.iter().map(Self::size).sum::<usize>(),
+            Content::Mapping(entries) => 1 + entries.iter().map(|(_, child)| child.size()).sum::<usize>(),
+        }
+    }
+
     /// Whether nothing is written here, as in `key:` or `key: ~`.
-    pub(super) fn is_null(&self) -> bool {
+    pub(crate) fn is_null(&self) -> bool {
         matches!(&self.content, Content::Scalar { text, plain: true } if resolve(text).is_null())
     }
 
     /// Whether two files say the same here.
-    pub(super) fn same_as(&self, other: &Self) -> bool {
+    pub(crate) fn same_as(&self, other: &Self) -> bool {
         self.value() == other.value()
     }
 
-    pub(super) fn at(&self, path: &[Segment]) -> Option<&Self> {
+    pub(crate) fn at(&self, path: &[Segment]) -> Option<&Self> {
         path.iter().try_fold(self, |node, segment| match (segment, &node.content) {
             (Segment::Key(key), Content::Mapping(entries)) => {
                 entries.iter().find(|(name, _)| name == key).map(|(_, child)| child)
@@ -77,7 +86,7 @@ impl Node {
     }
 
     /// Counts the value as left out.
-    pub(super) fn drop_at(&mut self, path: &[Segment]) {
+    pub(crate) fn drop_at(&mut self, path: &[Segment]) {
         let target = path.iter().try_fold(self, |node, segment| match (segment, &mut node.content) {
             (Segment::Key(key), Content::Mapping(entries)) => {
                 entries.iter_mut().find(|(name, _)| name == key).map(|(_, child)| child)
@@ -91,7 +100,7 @@ impl Node {
     }
 
     /// Fills in, key by key, what is not written here.
-    pub(super) fn underlay(&mut self, below: Self) {
+    pub(crate) fn underlay(&mut self, below: Self) {
         let (Content::Mapping(entries), Content::Mapping(others)) = (&mut self.content, below.content) else { return };
         for (key, other) in others {
             match entries.iter_mut().find(|(name, _)| *name == key) {
@@ -102,7 +111,7 @@ impl Node {
     }
 
     /// The path as far as this tree has it, for a path that `serde` found in [`Node::value`].
-    pub(super) fn segments(&self, path: &serde_path_to_error::Path) -> Vec<Segment> {
+    pub(crate) fn segments(&self, path: &serde_path_to_error::Path) -> Vec<Segment> {
         use serde_path_to_error::Segment as Found;
         let mut node = self;
         let mut segments = Vec::new();
@@ -129,7 +138,7 @@ impl Node {
     }
 
     /// The place of a path as a section reports it: it counts only the items of a list that the section saw.
-    pub(super) fn place(&self, path: &str) -> Place {
+    pub(crate) fn place(&self, path: &str) -> Place {
         let mut node = self;
         let mut rest = path;
         let mut shown = String::new();
@@ -164,7 +173,7 @@ impl Node {
 }
 
 /// The path as an operator writes it: `listeners[0].address`.
-pub(super) fn shown(path: &[Segment]) -> String {
+pub(crate) fn shown(path: &[Segment]) -> String {
     let mut text = String::new();
     for segment in path {
         push(&mut text, segment);
@@ -173,7 +182,7 @@ pub(super) fn shown(path: &[Segment]) -> String {
 }
 
 /// What a scalar without quotes means (YAML 1.2, core schema, as `serde_yaml` reads it).
-pub(super) fn resolve(text: &str) -> Value {
+pub(crate) fn resolve(text: &str) -> Value {
     match text {
         "" | "~" | "null" | "Null" | "NULL" => Value::Null,
         "true" | "True" | "TRUE" => Value::Bool(true),

@@ -1,0 +1,171 @@
+//! `derive`: what Synapse's own configuration says for the gateway's.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+use structopt::StructOpt;
+
+use super::{Exit, problems};
+use crate::derive::{self, Derived, is_worker};
+use crate::problem::{Problem, Problems, Severity};
+use crate::yaml::Source;
+
+/// The largest file, in bytes, and one more.
+const LARGEST: u64 = (1 << 20) + 1;
+/// The most files.
+const MOST: usize = 1_000;
+
+/// Prints what Synapse's own configuration says for the gateway's, and what is wrong with it for a proxy
+#[derive(Debug, StructOpt)]
+pub(super) struct Derive {
+    /// Prints a JSON object: the configuration, where each value comes from, and the problems
+    #[structopt(long)]
+    json: bool,
+    /// Synapse's files or directories, in Synapse's order; of /etc/matrix-synapse that means homeserver.yaml, conf.d and
+    /// workers
+    #[structopt(required = true, value_name = "PATH", parse(from_os_str))]
+    paths: Vec<PathBuf>,
+}
+
+impl Derive {
+    pub(super) fn execute(self, out: &mut dyn Write, err: &mut dyn Write) -> anyhow::Result<Exit> {
+        let taken = derive(&self.paths, &[]);
+        if self.json {
+            let (text, origins) = (taken.text(), taken.derived.as_ref().map(Derived::origins));
+            let problems: Vec<_> = taken.problems.as_slice().iter().map(problems::object).collect();
+            writeln!(out, "{:#}", json!({ "configuration": text, "origins": origins, "problems": problems }))?;
+        } else {
+            out.write_all(taken.text().unwrap_or_default().as_bytes())?;
+            problems::print(&taken.problems, err)?;
+        }
+        Ok(taken.exit())
+    }
+}
+
+/// What was taken from Synapse's files, and what was wrong with them.
+#[derive(Debug)]
+pub(super) struct Taken {
+    derived: Option<Derived>,
+    /// All that is wrong, unreadable files included.
+    pub(super) problems: Problems,
+    /// Whether a file was there and could not be read for want of rights.
+    pub(super) denied: bool,
+}
+
+impl Taken {
+    /// The configuration; None if anything is wrong.
+    pub(super) fn text(&self) -> Option<&str> {
+        self.derived.as_ref()?.text().filter(|_| !self.problems.has_errors())
+    }
+
+    /// How a command ends.
+    pub(super) fn exit(&self) -> Exit {
+        match (&self.derived, self.problems.has_errors()) {
+            (None, _) => Exit::Failure,
+            (Some(_), true) => Exit::Configuration,
+            (Some(_), false) => Exit::Fine,
+        }
+    }
+}
+
+/// Reads Synapse's files. Where no workers are named, those beside the main configuration count.
+pub(super) fn derive(config: &[PathBuf], workers: &[PathBuf]) -> Taken {
+    let mut reading = Reading::default();
+    for path in config {
+        reading.configuration(path, workers.is_empty());
+    }
+    for path in workers {
+        reading.any(path);
+    }
+    let Reading { sources, mut problems, denied, .. } = reading;
+    // Wherever it is listed, a worker's file is a worker's.
+    let (workers, main): (Vec<_>, Vec<_>) = sources.into_iter().partition(is_worker);
+    if main.is_empty() {
+        if !problems.has_errors() {
+            problems.error("", "there is no configuration of Synapse", "name homeserver.yaml or /etc/matrix-synapse");
+        }
+        return Taken { derived: None, problems, denied };
+    }
+    let derived = derive::derive(&main, &workers);
+    for problem in derived.problems().as_slice() {
+        problems.add(Problem::clone(problem));
+    }
+    Taken { derived: Some(derived), problems, denied }
+}
+
+#[derive(Default)]
+struct Reading {
+    sources: Vec<Source>,
+    seen: BTreeSet<PathBuf>,
+    problems: Problems,
+    denied: bool,
+}
+
+impl Reading {
+    /// A path of the main configuration. A directory with a `homeserver.yaml` is laid out as Debian does it.
+    fn configuration(&mut self, path: &Path, with_workers: bool) {
+        let homeserver = path.join("homeserver.yaml");
+        if !homeserver.is_file() {
+            self.any(path);
+            return;
+        }
+        self.file(&homeserver);
+        let beside = ["conf.d", "workers"].into_iter().take(if with_workers { 2 } else { 1 });
+        for directory in beside.map(|name| path.join(name)).filter(|directory| directory.is_dir()) {
+            self.any(&directory);
+        }
+    }
+
+    /// A file, or the `*.yaml` files of a directory in the order of their names.
+    fn any(&mut self, path: &Path) {
+        if !path.is_dir() {
+            self.file(path);
+            return;
+        }
+        let entries = match fs::read_dir(path).and_then(Iterator::collect::<io::Result<Vec<_>>>) {
+            Ok(entries) => entries,
+            Err(error) => return self.unreadable(path, &error),
+        };
+        let mut files: Vec<PathBuf> = entries.into_iter().map(|entry| entry.path()).collect();
+        let hidden = |file: &PathBuf| file.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+        files.retain(|file| file.extension().is_some_and(|extension| extension == "yaml") && !hidden(file));
+        files.sort();
+        for file in files {
+            self.file(&file);
+        }
+    }
+
+    fn file(&mut self, path: &Path) {
+        if !self.seen.insert(path.to_owned()) {
+            return;
+        }
+        if self.seen.len() > MOST {
+            if self.seen.len() == MOST + 1 {
+                self.problems.error("", format!("there are more than {MOST} files"), "name Synapse's files alone");
+            }
+            return;
+        }
+        let mut bytes = Vec::new();
+        match File::open(path).and_then(|file| file.take(LARGEST).read_to_end(&mut bytes)) {
+            Ok(_) => self.sources.push(Source { name: path.display().to_string(), bytes }),
+            Err(error) => self.unreadable(path, &error),
+        }
+    }
+
+    fn unreadable(&mut self, path: &Path, error: &io::Error) {
+        self.denied |= error.kind() == io::ErrorKind::PermissionDenied;
+        let (message, path) = (format!("cannot read {}: {error}", path.display()), String::new());
+        let remedy =
+            if error.kind() == io::ErrorKind::PermissionDenied { "run this as root" } else { "name another path" };
+        self.problems.add(Problem {
+            severity: Severity::Error,
+            location: None,
+            path,
+            message,
+            remedy: remedy.to_owned(),
+        });
+    }
+}
