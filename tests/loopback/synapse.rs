@@ -10,6 +10,7 @@ use tempfile::TempDir;
 use crate::support::DEADLINE;
 use crate::support::command::run;
 use crate::support::gateway::Gateway;
+use crate::support::metrics::{METRICS, Metrics};
 use crate::support::told::Told;
 use crate::support::upstream::{Then, Upstream, answer};
 
@@ -44,8 +45,7 @@ fn configure(folder: &Path, main: &Upstream, sync: &Upstream) {
 fn yaml(folder: &Path, watch: &str) -> String {
     format!(
         "synapse: {{config: '{}', watch: {watch}, version: '1.163'}}\nlisteners: [{{address: '127.0.0.1:0'}}]\n\
-         health: {{interval: 10m}}\ncontrol: {{socket: '{{dir}}/control.sock'}}\n\
-         metrics: {{address: '127.0.0.3:0'}}\n",
+         health: {{interval: 10m}}\ncontrol: {{socket: '{{dir}}/control.sock'}}\n{METRICS}",
         folder.display()
     )
 }
@@ -151,7 +151,7 @@ fn a_change_of_synapse_s_configuration_is_told_or_taken_over() {
         configure(folder.path(), &main, &sync);
         let gateway = Gateway::start(&yaml(folder.path(), watch));
         assert_eq!(who(&gateway, SYNC), "sync");
-        let metrics = crate::support::metrics::Metrics::of(&gateway);
+        let metrics = Metrics::of(&gateway);
         metrics.wait("synapse_config_changed", 0.0);
         fs::remove_file(folder.path().join("workers/sync1.yaml")).unwrap();
         if watch == "notify" {
