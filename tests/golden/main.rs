@@ -6,6 +6,7 @@ mod architecture;
 mod bless;
 mod config;
 mod derive;
+mod guide;
 mod loader;
 mod reference;
 mod routes;
