@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::problem::Problems;
 
-/// The socket at which the commands `status`, `drain`, `undrain` and `reload` reach the running gateway.
+/// The socket at which the commands `status`, `drain`, `undrain`, `reload` and `explain --live` reach the running gateway.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ControlSection {
