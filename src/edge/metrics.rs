@@ -142,9 +142,14 @@ impl GatewayMetrics {
         }
     }
 
-    /// Counts a finished request by the process that it went to. `counters` are those of its configuration.
+    /// Counts a finished request by its role and the process that it went to. `counters` are those of its configuration.
     pub fn forwarded(&self, counters: &ProcessCounters, forwarded: &Forwarded) {
         self.roles.count(counters, forwarded);
+    }
+
+    /// Counts a request that is sent again because its process was lost while it had it.
+    pub fn resent(&self, upstream: &str) {
+        self.roles.resent(upstream);
     }
 
     /// Counts that a process was taken out of service.

@@ -419,6 +419,9 @@ impl ProxyHttp for Proxy {
         if retry && elsewhere {
             ctx.resent = true;
             ctx.placed = None;
+            if let Some(lost) = ctx.upstream {
+                self.state.metrics.resent(ctx.running.gateway.upstreams.name(lost));
+            }
         }
         error.set_retry(retry);
         error

@@ -98,6 +98,7 @@ fn write(ctx: &Context, end: &End) {
         waited: ctx.waited,
         reused: ctx.reused,
         retries: u32::try_from(ctx.attempts.saturating_sub(1)).unwrap_or(u32::MAX),
+        resent: ctx.resent,
         bytes_in: end.bytes_in,
         bytes_out: end.bytes_out,
         duration: ctx.started.elapsed(),
@@ -108,9 +109,9 @@ fn write(ctx: &Context, end: &End) {
     };
     ctx.state.access_log.write(&record);
     ctx.state.metrics.request(&record);
-    if let Some(upstream) = ctx.upstream {
+    if ctx.forward.is_some() {
         let forwarded = Forwarded {
-            upstream,
+            upstream: ctx.upstream,
             role: ctx.role,
             wanted: ctx.wanted,
             stands_in_for: ctx.stands_in_for,

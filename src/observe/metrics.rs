@@ -68,6 +68,10 @@ metrics! {
         "Requests that wait for a place at a process now.";
     UPSTREAM_REQUESTS_TOTAL = "upstream_requests_total" ["upstream", "role", "status"]
         "Finished requests by the process that had them last, the role in which it had them, and the kind of status.";
+    UPSTREAM_ANSWER = "upstream_answer_seconds" ["upstream", "role"]
+        "Time from the request head to the head of the process's answer, without the wait for a place there.";
+    UPSTREAM_RESENDS = "upstream_resends_total" ["upstream"]
+        "Requests that were sent again because this process was lost while it had them.";
     UPSTREAM_OUTAGES = "upstream_outages_total" ["upstream"]
         "How often a process was taken out of service because it did not answer.";
     UPSTREAM_UNKNOWN_ENDPOINTS = "upstream_unknown_endpoints_total" ["upstream"]
@@ -77,7 +81,7 @@ metrics! {
     ROLE_WAIT = "role_wait_seconds" ["role"]
         "Time that requests for a role waited for a place at a process, or for one to come back.";
     ROLE_FIRST_BYTE = "role_first_byte_seconds" ["role"]
-        "Time from the request head to the head of the answer, without that.";
+        "Time from the request head to the head of the answer, without that wait.";
     CONNECTIONS = "connections" ["listener"]
         "Connections of clients that are open now.";
     CONNECTIONS_TOTAL = "connections_total" ["listener"]

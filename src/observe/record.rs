@@ -75,8 +75,10 @@ pub struct AccessRecord<'a> {
     pub waited: Option<Duration>,
     /// Whether the upstream's connection was one that an earlier request had left open.
     pub reused: Option<bool>,
-    /// How often the request was sent to an upstream again.
+    /// How often the request was sent to an upstream again, attempts to connect included.
     pub retries: u32,
+    /// Whether it was sent again because its process was lost while it had it.
+    pub resent: bool,
     /// Bytes of the request body that were read from the client.
     pub bytes_in: u64,
     /// Bytes of the response body that were sent to the client.

@@ -232,6 +232,7 @@ pub(crate) fn record<'a>(
         waited: Some(Duration::from_micros(1_500)),
         reused: Some(true),
         retries: 0,
+        resent: false,
         bytes_in: 0,
         bytes_out: 1532,
         duration: Duration::from_micros(123_001_234),
@@ -261,7 +262,7 @@ fn a_forwarded_request_as_json() {
             r#""target":"/_matrix/client/v3/sync?timeout=30000&access_token=<redacted>","host":"matrix.example.com","#,
             r#""status":200,"cause":null,"class":"long_poll","upstream":"sync1","role":"sync","#,
             r#""stands_in_for":null,"endpoint":"sync","waited":0.0015,"reused":true,"#,
-            r#""retries":0,"bytes_in":0,"#,
+            r#""retries":0,"resent":false,"bytes_in":0,"#,
             r#""bytes_out":1532,"duration":123.001234,"connect":null,"first_byte":30.042,"#,
             r#""user_agent":"Element \\x22X\\x22","referer":"https://element.example"}"#,
         )

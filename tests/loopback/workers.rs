@@ -5,8 +5,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
+use crate::support::DEADLINE;
 use crate::support::client::{get, lines};
 use crate::support::gate::Gate;
 use crate::support::gateway::{Gateway, identity, preamble};
@@ -281,7 +282,7 @@ fn a_request_that_was_lost_with_its_process_is_asked_of_another_once() {
         Then::Close
     });
     let main = named("main");
-    let gateway = before(&[("main", &main, ""), ("w", &dying, "")], "");
+    let gateway = before(&[("main", &main, ""), ("w", &dying, "")], METRICS);
     let reads = "/_matrix/client/v3/profile/@a:example.com";
     assert_eq!(ask(&gateway, "POST", "/_matrix/client/v3/createRoom", &[]).status, 502);
     // It is still taken for there, so it may be asked once more; not a third time.
@@ -290,6 +291,45 @@ fn a_request_that_was_lost_with_its_process_is_asked_of_another_once() {
     let methods = asked.lock().unwrap().clone();
     assert!(methods.iter().filter(|method| *method == "GET").count() <= 2, "{methods:?}");
     assert_eq!(methods.iter().filter(|method| *method == "POST").count(), 1);
+    let resent = |target: &str| gateway.log_where(|entry| entry["target"] == target)["resent"].clone();
+    assert_eq!((resent(reads), resent("/_matrix/client/v3/createRoom")), (true.into(), false.into()));
+    Metrics::of(&gateway).wait("upstream_resends_total{upstream=\"w\"}", 1.0);
+}
+
+/// Long polls wait for news most of the time, and others for an answer: neither takes the places of the other.
+#[test]
+fn long_polls_and_other_requests_do_not_keep_each_other_waiting() {
+    const OTHER: &str = "/_matrix/client/v3/profile/@a:example.com";
+    for (crowding, passing) in [(SYNC, OTHER), (OTHER, SYNC)] {
+        let gate = Gate::new();
+        let opened = gate.clone();
+        let worker = Upstream::new(move |request, peer| {
+            if request.target() == crowding {
+                opened.wait();
+            }
+            peer.send(answer("200 OK", r#"{"name":"w"}"#)).map_or(Then::Close, |()| Then::Next)
+        });
+        let main = named("main");
+        let places = ", roles: [sync, generic], max_concurrent: 2, max_long_polls: 2";
+        let more = format!("queue: {{sync_timeout: 1m}}\n{METRICS}");
+        let gateway = before(&[("main", &main, ""), ("w", &worker, places)], &more);
+        let mut crowd: Vec<_> = (0..10).map(|_| gateway.client()).collect();
+        for client in &mut crowd {
+            client.send(get(crowding));
+        }
+        Metrics::of(&gateway).wait("upstream_waiting_requests{upstream=\"w\"}", 8.0);
+        for _ in 0..5 {
+            assert_eq!(who(&gateway, "GET", passing, ""), "w");
+        }
+        let entry = gateway.log_where(|entry| entry["target"] == passing);
+        assert_eq!(entry["waited"], Value::Null, "{entry}");
+        let seen = worker.requests().iter().filter(|request| request.target() == crowding).count();
+        assert_eq!(seen, 2, "the crowd is where it was");
+        gate.open();
+        for client in &mut crowd {
+            assert_eq!(client.response().status(), 200);
+        }
+    }
 }
 
 #[test]
@@ -347,10 +387,18 @@ fn a_role_for_which_nobody_may_stand_in_is_part_of_being_ready() {
     metrics.wait("role_stand_ins_total{by=\"generic\",role=\"sync\"}", 1.0);
     metrics.wait("upstream_requests_total{role=\"generic\",status=\"2xx\",upstream=\"g\"}", 1.0);
     metrics.wait("role_first_byte_seconds_count{role=\"sync\"}", 1.0);
+    metrics.wait("upstream_answer_seconds_count{role=\"generic\",upstream=\"g\"}", 1.0);
 
     drop(typing);
     gateway.line(|line| line == "warning: upstream t: it does not answer");
     let told = ready();
     told.is_error(503, "M_UNKNOWN", "upstream_refused");
     assert_eq!(told.json()["error"], "Nobody answers for stream.typing");
+    assert_eq!(told.json()["org.matrix.gateway.unserved_roles"], json!(["stream.typing"]));
+    assert!(!told.text().contains("127.0.0."), "strangers learn no address: {told:?}");
+    drop(main);
+    let deadline = Instant::now() + DEADLINE;
+    while ready().json()["org.matrix.gateway.unserved_roles"] != json!(["main", "stream.typing"]) {
+        assert!(Instant::now() < deadline);
+    }
 }

@@ -7,7 +7,7 @@ use http::StatusCode;
 use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, Result};
 
 use super::Registration;
-use crate::observe::{CONNECTION_BUCKETS, REQUEST_BUCKETS, names};
+use crate::observe::{REQUEST_BUCKETS, names};
 use crate::role::Role;
 use crate::upstream_address::UpstreamId;
 
@@ -16,11 +16,11 @@ const STATUSES: [&str; 6] = ["none", "1xx", "2xx", "3xx", "4xx", "5xx"];
 /// The roles, and the absence of one.
 const ROLES: usize = Role::ALL.len() + 1;
 
-/// A request that went to a process.
+/// A request that went to a process, or was to.
 #[derive(Clone, Copy, Debug)]
 pub struct Forwarded {
-    /// The process that had it last.
-    pub upstream: UpstreamId,
+    /// The process that had it last; None if it found no place.
+    pub upstream: Option<UpstreamId>,
     /// The role in which it had it; None for what is not Synapse's.
     pub role: Option<Role>,
     /// The role of the endpoint.
@@ -40,6 +40,7 @@ pub struct Forwarded {
 pub struct ProcessCounters {
     names: Vec<String>,
     counters: Vec<OnceLock<IntCounter>>,
+    answers: Vec<OnceLock<Histogram>>,
 }
 
 impl ProcessCounters {
@@ -47,13 +48,20 @@ impl ProcessCounters {
     #[must_use]
     pub fn new(names: Vec<String>) -> Self {
         let counters = (0..names.len() * ROLES * STATUSES.len()).map(|_| OnceLock::new()).collect();
-        Self { names, counters }
+        let answers = (0..names.len() * ROLES).map(|_| OnceLock::new()).collect();
+        Self { names, counters, answers }
+    }
+
+    fn name(&self, upstream: UpstreamId) -> &str {
+        self.names.get(upstream.0).map(String::as_str).unwrap_or_default()
     }
 }
 
 /// What is counted by process and by role.
 pub(super) struct RoleMetrics {
     requests: IntCounterVec,
+    answers: HistogramVec,
+    resends: IntCounterVec,
     stand_ins: IntCounterVec,
     outages: IntCounterVec,
     unknown: IntCounterVec,
@@ -63,7 +71,7 @@ pub(super) struct RoleMetrics {
 
 impl RoleMetrics {
     pub(super) fn new(register: &Registration<'_>) -> Result<Self> {
-        let waits: HistogramVec = register.histograms(names::ROLE_WAIT, CONNECTION_BUCKETS)?;
+        let waits: HistogramVec = register.histograms(names::ROLE_WAIT, REQUEST_BUCKETS)?;
         let first_bytes: HistogramVec = register.histograms(names::ROLE_FIRST_BYTE, REQUEST_BUCKETS)?;
         let of_role = |role: Role| {
             let labels = &[role.as_str()];
@@ -71,6 +79,8 @@ impl RoleMetrics {
         };
         Ok(Self {
             requests: register.counters(names::UPSTREAM_REQUESTS_TOTAL)?,
+            answers: register.histograms(names::UPSTREAM_ANSWER, REQUEST_BUCKETS)?,
+            resends: register.counters(names::UPSTREAM_RESENDS)?,
             stand_ins: register.counters(names::ROLE_STAND_INS)?,
             outages: register.counters(names::UPSTREAM_OUTAGES)?,
             unknown: register.counters(names::UPSTREAM_UNKNOWN_ENDPOINTS)?,
@@ -80,23 +90,33 @@ impl RoleMetrics {
 
     pub(super) fn count(&self, counters: &ProcessCounters, forwarded: &Forwarded) {
         let Forwarded { upstream, role, wanted, stands_in_for, status, waited, first_byte } = *forwarded;
-        let digit = status.map_or(0, |status| usize::from(status.as_u16() / 100)).min(STATUSES.len() - 1);
-        let place = (upstream.0 * ROLES + role.map_or(Role::ALL.len(), Role::index)) * STATUSES.len() + digit;
-        let name = || counters.names.get(upstream.0).map(String::as_str).unwrap_or_default();
-        if let Some(counter) = counters.counters.get(place) {
-            let (role, status) = (role.map_or("", Role::as_str), STATUSES.get(digit).copied().unwrap_or_default());
-            counter.get_or_init(|| self.requests.with_label_values(&[name(), role, status])).inc();
+        let waited = waited.unwrap_or_default();
+        let answer = first_byte.map(|first_byte| first_byte.saturating_sub(waited).as_secs_f64());
+        if let Some(upstream) = upstream {
+            let place = upstream.0 * ROLES + role.map_or(Role::ALL.len(), Role::index);
+            let (name, label) = (counters.name(upstream), role.map_or("", Role::as_str));
+            let digit = status.map_or(0, |status| usize::from(status.as_u16() / 100)).min(STATUSES.len() - 1);
+            if let Some(counter) = counters.counters.get(place * STATUSES.len() + digit) {
+                let status = STATUSES.get(digit).copied().unwrap_or_default();
+                counter.get_or_init(|| self.requests.with_label_values(&[name, label, status])).inc();
+            }
+            if let (Some(answers), Some(answer)) = (counters.answers.get(place), answer) {
+                answers.get_or_init(|| self.answers.with_label_values(&[name, label])).observe(answer);
+            }
         }
         if let (Some(role), Some(absent)) = (role, stands_in_for) {
             self.stand_ins.with_label_values(&[absent.as_str(), role.as_str()]).inc();
         }
         if let Some((waits, first_bytes)) = wanted.and_then(|wanted| self.roles.get(wanted.index())) {
-            let waited = waited.unwrap_or_default();
             waits.observe(waited.as_secs_f64());
-            if let Some(first_byte) = first_byte {
-                first_bytes.observe(first_byte.saturating_sub(waited).as_secs_f64());
+            if let Some(answer) = answer {
+                first_bytes.observe(answer);
             }
         }
+    }
+
+    pub(super) fn resent(&self, upstream: &str) {
+        self.resends.with_label_values(&[upstream]).inc();
     }
 
     pub(super) fn outage(&self, upstream: &str) {

@@ -5,6 +5,8 @@ use http::{Method, StatusCode};
 use super::*;
 use crate::matrix::Cause;
 use crate::observe::tests::record;
+use crate::role::Role;
+use crate::upstream_address::UpstreamId;
 
 fn metrics() -> GatewayMetrics {
     GatewayMetrics::new(SystemTime::UNIX_EPOCH + Duration::from_millis(1_795_502_820_500)).unwrap()
@@ -176,6 +178,48 @@ fn the_process_the_configuration_and_the_sessions_are_described() {
     );
 }
 
+fn forwarded() -> Forwarded {
+    Forwarded {
+        upstream: Some(UpstreamId(1)),
+        role: Some(Role::Generic),
+        wanted: Some(Role::Sync),
+        stands_in_for: Some(Role::Sync),
+        status: Some(StatusCode::OK),
+        waited: Some(Duration::from_secs(3)),
+        first_byte: Some(Duration::from_secs(5)),
+    }
+}
+
+fn counters() -> ProcessCounters {
+    ProcessCounters::new(vec!["main".to_owned(), "w".to_owned()])
+}
+
+#[test]
+fn a_request_is_counted_by_role_and_process_and_its_wait_apart() {
+    let (metrics, counters) = (metrics(), counters());
+    metrics.forwarded(&counters, &forwarded());
+    metrics.forwarded(&counters, &Forwarded { status: None, first_byte: None, ..forwarded() });
+    let of_main = Some(UpstreamId(0));
+    let no_role = Forwarded { upstream: of_main, role: None, wanted: None, stands_in_for: None, ..forwarded() };
+    metrics.forwarded(&counters, &no_role);
+    // Who finds no place has waited all the same.
+    metrics.forwarded(&counters, &Forwarded { upstream: None, role: None, first_byte: None, ..forwarded() });
+    check(
+        &metrics,
+        &[
+            r#"synapse_gateway_upstream_requests_total{role="generic",status="2xx",upstream="w"} 1"#,
+            r#"synapse_gateway_upstream_requests_total{role="generic",status="none",upstream="w"} 1"#,
+            r#"synapse_gateway_upstream_requests_total{role="",status="2xx",upstream="main"} 1"#,
+            r#"synapse_gateway_upstream_answer_seconds_bucket{role="generic",upstream="w",le="1"} 0"#,
+            r#"synapse_gateway_upstream_answer_seconds_bucket{role="generic",upstream="w",le="2.5"} 1"#,
+            r#"synapse_gateway_role_wait_seconds_bucket{role="sync",le="2.5"} 0"#,
+            r#"synapse_gateway_role_wait_seconds_count{role="sync"} 3"#,
+            r#"synapse_gateway_role_first_byte_seconds_count{role="sync"} 1"#,
+            r#"synapse_gateway_role_stand_ins_total{by="generic",role="sync"} 2"#,
+        ],
+    );
+}
+
 fn upstream(name: &str) -> UpstreamUsage {
     UpstreamUsage { name: name.to_owned(), up: true, drained: false, requests: 2, long_polls: 1, waiting: 1 }
 }
@@ -205,6 +249,10 @@ fn every_named_metric_is_exposed() {
     metrics.certificates([("a.example", SystemTime::UNIX_EPOCH)]);
     let _open = metrics.connection(&metrics.listener("[::]:443"));
     metrics.watch_upstreams(|| vec![upstream("sync1")]);
+    metrics.forwarded(&counters(), &forwarded());
+    metrics.resent("sync1");
+    metrics.outage("sync1");
+    metrics.unknown_endpoint("sync1");
     let (_, body) = metrics.render().unwrap();
     let body = String::from_utf8(body).unwrap();
     for metric in names::ALL {

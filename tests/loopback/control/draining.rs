@@ -11,6 +11,7 @@ use crate::support::client::{Client, lines};
 use crate::support::command::Finished;
 use crate::support::gate::Gate;
 use crate::support::gateway::Gateway;
+use crate::support::told::Told;
 use crate::support::upstream::{Then, Upstream, answer};
 use crate::workers::{before, named, who};
 
@@ -168,8 +169,11 @@ fn the_last_that_could_answer_is_drained_by_force_only_and_requests_wait_for_it(
     client.send(format!("PUT {target} HTTP/1.1\r\nHost: matrix.example.com\r\nContent-Length: 0\r\n\r\n"));
     assert!(client.response_within(Duration::from_millis(300)).is_none(), "it waits");
     assert_eq!(who(&gateway, "GET", VERSIONS, ""), "main", "others do not");
+    let ready = Told::from(gateway.client().get("/ready"));
+    assert_eq!((ready.status, &ready.json()["error"]), (503, &"Nobody answers for stream.typing".into()));
     told(&gateway, &["undrain", "typing1"]);
     assert_eq!(client.response().json()["name"], "typing");
+    assert_eq!(gateway.client().get("/ready").status(), 200);
 }
 
 #[test]
