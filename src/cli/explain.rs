@@ -1,5 +1,7 @@
 //! `explain`: why and where a request goes, from the same decision that the running proxy carries out.
 
+mod serving;
+
 use std::io::{self, BufRead, Write};
 use std::net::IpAddr;
 
@@ -11,25 +13,26 @@ use http::{HeaderName, HeaderValue, Method, Request};
 use serde_json::{Map, Value, json};
 use structopt::StructOpt;
 
+use self::serving::{release, tell_role, tell_roles};
+use super::orders::{Gateway as Running, unexpected};
 use super::prepare::prepare;
 use super::synapse::Reader;
-use super::{ConfigFile, Exit, problems};
+use super::{Exit, problems};
 use crate::config::Config;
-use crate::decide::{Action, Decision, Destination, Forward, Gateway};
-use crate::headers::is_stripped;
+use crate::decide::{Action, Decision, Forward, Gateway};
+use crate::edge::control::{Answer, Order, Status};
+use crate::headers::{Client, is_stripped};
 use crate::inbound::{Arrival, Inbound, Scheme};
 use crate::listen::{Listener, Transport};
 use crate::matrix::MatrixError;
 use crate::reply::{Body, Reply};
-use crate::routing::{Release, Synapse};
-use crate::upstream::Placement;
 
 /// Says why and where a request goes, without sending it
 #[derive(Debug, StructOpt)]
 pub(super) struct Explain {
     #[structopt(flatten)]
-    config: ConfigFile,
-    /// Prints a JSON object for each request
+    running: Running,
+    /// Prints a JSON object for each request, or for each role
     #[structopt(long)]
     json: bool,
     /// Reads requests from standard input, one `METHOD URL` a line
@@ -44,38 +47,63 @@ pub(super) struct Explain {
     /// A header of the request
     #[structopt(short = "H", long = "header", value_name = "NAME: VALUE", number_of_values = 1)]
     headers: Vec<String>,
+    /// Asks the running gateway which processes are there, and says where it would send the request now
+    #[structopt(long)]
+    live: bool,
+    /// Says of each role of Synapse's workers who serves it and who stands in, in place of a request
+    #[structopt(long, conflicts_with_all = &["batch", "live", "method"])]
+    roles: bool,
     /// The method, such as GET
-    #[structopt(required_unless = "batch", conflicts_with = "batch")]
+    #[structopt(required_unless_one = &["batch", "roles"], conflicts_with = "batch")]
     method: Option<String>,
     /// The URL, or a path and query
-    #[structopt(required_unless = "batch")]
+    #[structopt(required_unless_one = &["batch", "roles"])]
     url: Option<String>,
 }
 
 impl Explain {
     pub(super) fn execute(self, out: &mut dyn Write, err: &mut dyn Write) -> anyhow::Result<Exit> {
-        let (prepared, found) = prepare(self.config.path(), Reader::Command);
+        let (prepared, found) = prepare(self.running.config(), Reader::Command);
         let Some(prepared) = prepared else {
             problems::print(&found, err)?;
             return Ok(Exit::Configuration);
         };
         let config = &prepared.config;
+        if self.roles {
+            tell_roles(&config.gateway.upstreams, self.json, out)?;
+            return Ok(Exit::Fine);
+        }
+        let live = if self.live { Some(self.status()?) } else { None };
+        let known = Known { config, live: live.as_ref() };
         if self.batch {
-            return self.explain_all(config, out, err);
+            return self.explain_all(known, out, err);
         }
         if let (Some(method), Some(url)) = (&self.method, &self.url) {
-            self.explain(config, method, url, out)?;
+            self.explain(known, method, url, out)?;
         }
         Ok(Exit::Fine)
     }
 
-    fn explain_all(&self, config: &Config, out: &mut dyn Write, err: &mut dyn Write) -> anyhow::Result<Exit> {
+    fn status(&self) -> anyhow::Result<Status> {
+        match self.running.ask(&Order::Status)? {
+            Answer::Status(status) => Ok(status),
+            other @ (Answer::Reloaded { .. }
+            | Answer::Wrong { .. }
+            | Answer::Draining { .. }
+            | Answer::Drained
+            | Answer::Busy { .. }
+            | Answer::Undrained
+            | Answer::Failed { .. }) => Err(unexpected(&other)),
+        }
+    }
+
+    fn explain_all(&self, known: Known<'_>, out: &mut dyn Write, err: &mut dyn Write) -> anyhow::Result<Exit> {
         let mut exit = Exit::Fine;
         for (number, line) in io::stdin().lock().lines().enumerate() {
             let line = line?;
             let explained = match line.split_once(' ') {
                 _ if line.trim().is_empty() => continue,
-                Some((method, url)) => self.explain(config, method, url.trim(), out),
+                Some((method, url)) => self.explain(known, method, url.trim(), out),
                 None => Err(anyhow::anyhow!("`{line}` is not `METHOD URL`")),
             };
             if let Err(error) = explained {
@@ -86,11 +114,11 @@ impl Explain {
         Ok(exit)
     }
 
-    fn explain(&self, config: &Config, method: &str, url: &str, out: &mut dyn Write) -> anyhow::Result<()> {
+    fn explain(&self, known: Known<'_>, method: &str, url: &str, out: &mut dyn Write) -> anyhow::Result<()> {
         let asked = Asked::read(method, url, &self.headers)?;
-        let listener = self.listener(config, &asked)?;
+        let listener = self.listener(known.config, &asked)?;
         let arrival = listener.arrival(listener.address.port(), Some(self.from.to_canonical()));
-        let explanation = explain(config, &asked, &arrival);
+        let explanation = explain(known, &asked, &arrival);
         if self.json {
             writeln!(out, "{}", Value::Object(explanation))?;
             return Ok(());
@@ -120,6 +148,14 @@ impl Explain {
         let found = of_scheme.clone().find(port).or_else(|| of_scheme.clone().next()).or(config.listeners.first());
         found.context("there is no listener")
     }
+}
+
+/// What requests are explained from.
+#[derive(Clone, Copy)]
+struct Known<'a> {
+    config: &'a Config,
+    /// What the running gateway says.
+    live: Option<&'a Status>,
 }
 
 /// A request that nobody sent.
@@ -168,8 +204,8 @@ impl Asked {
     }
 }
 
-fn explain(config: &Config, asked: &Asked, arrival: &Arrival) -> Map<String, Value> {
-    let gateway = &config.gateway;
+fn explain(known: Known<'_>, asked: &Asked, arrival: &Arrival) -> Map<String, Value> {
+    let gateway = &known.config.gateway;
     let mut told = Map::new();
     told.insert("listener".to_owned(), json!(arrival.listener));
     let inbound = match Inbound::read(&asked.parts, asked.target.as_bytes(), arrival, &gateway.limits.head) {
@@ -180,14 +216,14 @@ fn explain(config: &Config, asked: &Asked, arrival: &Arrival) -> Map<String, Val
             return told;
         }
     };
-    let Decision { class, rule, client, action } = gateway.decide(&inbound, synapse(gateway));
+    let Decision { class, rule, client, action } = gateway.decide(&inbound, gateway.synapse(release(known.live)));
     told.insert("host".to_owned(), json!(inbound.authority));
     told.insert("client".to_owned(), json!(client.address.to_string()));
     told.insert("scheme".to_owned(), json!(client.scheme.as_str()));
     told.insert("rule".to_owned(), json!(rule.as_str()));
     told.insert("class".to_owned(), json!(class.as_str()));
     match action {
-        Action::Forward(forward) => tell_forward(&mut told, gateway, &inbound, client.address, client.scheme, &forward),
+        Action::Forward(forward) => tell_forward(&mut told, known, &inbound, client, &forward),
         Action::Reply(reply) => tell_reply(&mut told, &reply),
         Action::Rendezvous(request) => {
             told.insert("action".to_owned(), json!("answered from the rendezvous store"));
@@ -208,44 +244,8 @@ fn explain(config: &Config, asked: &Asked, arrival: &Arrival) -> Map<String, Val
     told
 }
 
-/// The Synapse that is configured; nobody is asked which one runs.
-fn synapse(gateway: &Gateway) -> Synapse {
-    gateway.synapse(Release::NEWEST)
-}
-
-/// Who serves the endpoint, why this process, and who else could.
-fn tell_role(told: &mut Map<String, Value>, gateway: &Gateway, forward: &Forward) {
-    let Destination::Role { role, writes, placement, by_token } = forward.destination else { return };
-    let endpoint = forward.endpoint.map_or("of the main process", |endpoint| endpoint.id);
-    told.insert("endpoint".to_owned(), json!(endpoint));
-    told.insert("release".to_owned(), json!(synapse(gateway).release.to_string()));
-    told.insert("role".to_owned(), json!(role.as_str()));
-    if let Some(endpoint) = forward.endpoint {
-        told.insert("affinity".to_owned(), json!(endpoint.affinity.as_str()));
-    }
-    let key = match placement {
-        Placement::Key { .. } if by_token => "the user of an access token that only Synapse knows".to_owned(),
-        Placement::Key { hash, .. } => format!("{hash:016x}"),
-        Placement::LeastLoaded => "none: the least busy".to_owned(),
-        Placement::First => "none: the first".to_owned(),
-    };
-    told.insert("key".to_owned(), json!(key));
-    let Some(plan) = gateway.upstreams.plan(role, writes) else { return };
-    let groups = plan.groups().map(|(role, members)| {
-        let names: Vec<&str> = members.iter().map(|&id| gateway.upstreams.name(id)).collect();
-        format!("{role}: {}", names.join(", "))
-    });
-    told.insert("in_this_order".to_owned(), json!(groups.collect::<Vec<_>>()));
-}
-
-fn tell_forward(
-    told: &mut Map<String, Value>,
-    gateway: &Gateway,
-    inbound: &Inbound,
-    client: IpAddr,
-    scheme: Scheme,
-    forward: &Forward,
-) {
+fn tell_forward(told: &mut Map<String, Value>, known: Known<'_>, inbound: &Inbound, client: Client, forward: &Forward) {
+    let gateway: &Gateway = &known.config.gateway;
     let choice = gateway.choice(forward.destination);
     let upstream = choice.and_then(|choice| gateway.upstreams.as_slice().get(choice.upstream.0));
     let address = upstream.map(|upstream| upstream.address.to_string());
@@ -253,7 +253,7 @@ fn tell_forward(
     told.insert("action".to_owned(), json!("forwarded"));
     told.insert("upstream".to_owned(), json!(upstream.map(|upstream| upstream.name.as_str())));
     told.insert("address".to_owned(), json!(address));
-    tell_role(told, gateway, forward);
+    tell_role(told, gateway, forward, known.live);
     told.insert("target".to_owned(), json!(whole.get(forward.skip..)));
     told.insert("silence".to_owned(), json!(format!("{:?}", forward.silence)));
     told.insert("total".to_owned(), json!(format!("{:?}", gateway.timeouts.total)));
@@ -264,8 +264,8 @@ fn tell_forward(
     }
     let request_id = gateway.forwarding.request_id();
     let added = [
-        format!("x-forwarded-for: {client}"),
-        format!("x-forwarded-proto: {}", scheme.as_str()),
+        format!("x-forwarded-for: {}", client.address),
+        format!("x-forwarded-proto: {}", client.scheme.as_str()),
         format!("{request_id}: (made for each request)"),
     ];
     told.insert("headers_added".to_owned(), json!(added));

@@ -28,6 +28,11 @@ pub(super) struct Gateway {
 }
 
 impl Gateway {
+    /// The configuration.
+    pub(super) fn config(&self) -> &Path {
+        self.config.path()
+    }
+
     /// Gives an order; the answers come one by one. One that says that it failed is an error.
     pub(super) fn order(&self, order: &Order) -> anyhow::Result<impl Iterator<Item = anyhow::Result<Answer>> + use<>> {
         let Some(path) = self.socket.clone().or_else(|| socket(self.config.path())) else {

@@ -34,7 +34,9 @@ impl Status {
         writeln!(out, "Synapse is taken for {synapse}")?;
         let width = |of: fn(&Process) -> usize| processes.iter().map(of).max().unwrap_or_default();
         let (names, addresses) = (width(|one| one.name.len()), width(|one| one.address.len()));
-        for Process { name, address, up, drained, roles, requests, long_polls, waiting } in processes {
+        for process in processes {
+            let Process { name, address, up, drained, roles, requests, long_polls, waiting, unknown_endpoints } =
+                process;
             let state = match (up, drained) {
                 (true, false) => "up",
                 (false, false) => "down",
@@ -44,6 +46,9 @@ impl Status {
             let load = format!("{requests} requests, {long_polls} long polls, {waiting} waiting");
             let roles = roles.join(", ");
             writeln!(out, "  {name:names$}  {address:addresses$}  {state:13}  {load}  {roles}")?;
+            if !unknown_endpoints.is_empty() {
+                writeln!(out, "  {:names$}  does not know {}, which main serves", "", unknown_endpoints.join(", "))?;
+            }
         }
         Ok(Exit::Fine)
     }

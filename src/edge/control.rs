@@ -220,8 +220,9 @@ impl Controls {
     fn status(&self) -> Status {
         let running = self.state.running();
         let upstreams = running.gateway.upstreams.as_slice().iter();
-        let processes = upstreams.zip(running.pools.iter()).map(|(upstream, pool)| {
+        let processes = upstreams.zip(running.pools.iter()).enumerate().map(|(place, (upstream, pool))| {
             let usage = pool.usage();
+            let unknown = running.recognition.unknown_to(UpstreamId(place));
             Process {
                 name: usage.name,
                 address: upstream.address.to_string(),
@@ -231,6 +232,7 @@ impl Controls {
                 requests: usage.requests,
                 long_polls: usage.long_polls,
                 waiting: usage.waiting,
+                unknown_endpoints: unknown.into_iter().map(str::to_owned).collect(),
             }
         });
         Status {

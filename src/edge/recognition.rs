@@ -31,6 +31,14 @@ impl Recognition {
         self.known.get(&(worker, endpoint)).is_some_and(|knows| !*knows)
     }
 
+    /// The endpoints that a worker is known not to know.
+    pub(super) fn unknown_to(&self, worker: UpstreamId) -> Vec<&'static str> {
+        let unknown = self.known.iter().filter(|known| known.key().0 == worker && !*known.value());
+        let mut endpoints: Vec<_> = unknown.map(|known| known.key().1).collect();
+        endpoints.sort_unstable();
+        endpoints
+    }
+
     /// The main process has answered in place of a worker that did not: whether that shows that the worker does not know
     /// the endpoint.
     pub(super) fn compare(&self, worker: (UpstreamId, &str), endpoint: &'static str, main: StatusCode) -> bool {
@@ -67,6 +75,7 @@ mod tests {
         assert!(recognition.is_doubtful(WORKER, "profile", StatusCode::NOT_FOUND));
         assert!(recognition.compare((WORKER, "w"), "profile", StatusCode::OK));
         assert!(recognition.is_unknown_to(WORKER, "profile"));
+        assert_eq!((recognition.unknown_to(WORKER), recognition.unknown_to(UpstreamId(2))), (vec!["profile"], vec![]));
         assert!(!recognition.is_unknown_to(UpstreamId(2), "profile"));
     }
 }

@@ -1,6 +1,7 @@
 //! Commands to a gateway that runs, over its control socket.
 
 mod draining;
+mod explaining;
 mod reloading;
 mod socket;
 mod status;

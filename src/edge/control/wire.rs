@@ -103,4 +103,6 @@ pub struct Process {
     pub long_polls: u32,
     /// Requests that wait for a place there.
     pub waiting: u32,
+    /// Endpoints that it has turned out not to know, which the main process serves in its place.
+    pub unknown_endpoints: Vec<String>,
 }
