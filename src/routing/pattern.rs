@@ -22,6 +22,15 @@ impl Method {
             _ => None,
         }
     }
+
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Get => "GET",
+            Self::Put => "PUT",
+            Self::Post => "POST",
+            Self::Delete => "DELETE",
+        }
+    }
 }
 
 /// One segment of a pattern.

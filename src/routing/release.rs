@@ -27,6 +27,12 @@ impl Release {
     pub const fn new(major: u16, minor: u16) -> Self {
         Self { major, minor }
     }
+
+    /// This release and all that follow it up to another one, both of the same major number.
+    pub(super) fn up_to(self, last: Self) -> impl DoubleEndedIterator<Item = Self> {
+        let minors = (self.major == last.major).then_some(self.minor..=last.minor);
+        minors.into_iter().flatten().map(move |minor| Self { minor, ..self })
+    }
 }
 
 /// Reads `1.163`, and `1.163.2` or `1.164.0rc1` as Synapse tells it (`/_matrix/federation/v1/version`), with anything

@@ -104,6 +104,20 @@ impl Row {
     const fn until(self, minor: u16) -> Self {
         Self { until: Some(Release::new(1, minor)), ..self }
     }
+
+    /// Whether workers of this release serve it.
+    pub(super) fn is_in(&self, release: Release) -> bool {
+        release >= self.since && self.until.is_none_or(|until| release <= until)
+    }
+
+    /// Whether this Synapse has it, as far as log-ins decide.
+    pub(super) fn is_with(&self, delegated: bool) -> bool {
+        match self.auth {
+            Auth::Any => true,
+            Auth::Synapse => !delegated,
+            Auth::Delegated => delegated,
+        }
+    }
 }
 
 use Affinity::{Any, Origin, Room, StrictRoom, Uri, User};
@@ -227,7 +241,7 @@ pub(super) const ROWS: &[Row] = &[
     row("register", &[Get, Post], &["/_matrix/client/{W}/register", "/_matrix/client/{W}/register/available"], Login, Any, OLD).auth(Auth::Synapse),
     // For application services.
     row("register_appservice", &[Post], &["/_matrix/client/{W}/register"], Login, Any, READ).auth(Auth::Delegated),
-    row("registration_token", &[Get], &["/_matrix/client/v1/register/m.login.registration_token/validity"], Login, Any, OLD).auth(Auth::Synapse),
+    row("registration_token", &[Get], &["/_matrix/client/{U}/register/m.login.registration_token/validity"], Login, Any, OLD).auth(Auth::Synapse),
     row("password_policy", &[Get], &["/_matrix/client/{W}/password_policy"], Login, Any, Release::new(1, 81)),
     row("auth_metadata", &[Get], &["/_matrix/client/{U}/auth_metadata", "/_matrix/client/unstable/org.matrix.msc2965/auth_metadata"], ClientReader, Any, READ).auth(Auth::Delegated),
 

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use super::pattern::{Method, Segment, expand};
 use super::release::Release;
-use super::rows::{Affinity, Auth, Query, ROWS, Row};
+use super::rows::{Affinity, Query, ROWS, Row};
 use crate::role::Role;
 
 /// An endpoint that workers serve.
@@ -123,13 +123,8 @@ fn first(rows: &[&'static Row], asked: &Asked<'_>) -> Option<&'static Row> {
 fn fits(row: &Row, asked: &Asked<'_>) -> bool {
     let Synapse { release, delegated } = asked.synapse;
     row.methods.contains(&asked.method)
-        && release >= row.since
-        && row.until.is_none_or(|until| release <= until)
-        && match row.auth {
-            Auth::Any => true,
-            Auth::Synapse => !delegated,
-            Auth::Delegated => delegated,
-        }
+        && row.is_in(release)
+        && row.is_with(delegated)
         && match row.query {
             Query::Any => true,
             Query::Initial => is_initial(asked.query),

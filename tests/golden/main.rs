@@ -9,4 +9,5 @@ mod derive;
 mod guide;
 mod loader;
 mod reference;
+mod registered;
 mod routes;
