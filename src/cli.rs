@@ -12,6 +12,7 @@ mod prepare;
 mod problems;
 mod reference;
 mod reload;
+mod routes;
 mod run;
 mod status;
 mod synapse;
@@ -68,6 +69,7 @@ enum Command {
     ImportSynapse(import_synapse::ImportSynapse),
     Reference(reference::Reference),
     Reload(reload::Reload),
+    Routes(routes::Routes),
     Run(run::Run),
     Status(status::Status),
     Undrain(undrain::Undrain),
@@ -98,6 +100,7 @@ impl Command {
             Self::ImportSynapse(command) => command.execute(out, err),
             Self::Reference(command) => command.execute(out),
             Self::Reload(command) => command.execute(out, err),
+            Self::Routes(command) => command.execute(out),
             Self::Run(command) => command.execute(err),
             Self::Status(command) => command.execute(out),
             Self::Undrain(command) => command.execute(out),
