@@ -30,6 +30,7 @@ mod rendezvous_msc4388;
 mod rendezvous_races;
 mod rendezvous_stores;
 mod retry;
+mod routes;
 mod services;
 mod support;
 mod synapse;
