@@ -35,9 +35,6 @@ for group in "$@"; do
         need chromium chromium
         need curl curl
         need npm npm
-        need redis-server redis-server
-        # Debian keeps it away from PATH. The cluster that it may make at its installation is not used.
-        compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || missing+=(postgresql)
         ;;
     *)
         echo "unknown group: $group" >&2

@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "e2e"))
 from harness.certificates import Authority
 from harness.gateway import REPOSITORY, Gateway
 from harness.ports import free_port
-from harness.synapse import MAIN, Synapse
+from harness.synapse import Synapse
 from harness.waiting import wait_for
 
 FOLDER = REPOSITORY / "target/demo"
@@ -185,7 +185,7 @@ def stay_up(gateway: Gateway, synapse: Synapse, authority: Authority) -> None:
         f"  try:          curl --cacert {authority.file} {gateway.url}/_matrix/client/versions\n"
         f"  its YAML:     {gateway.config_file}\n"
         f"  its log:      {gateway.folder / 'gateway.log'}\n"
-        f"  Synapse's:    {synapse.log_file(MAIN)}",
+        f"  Synapse's:    {synapse.folder / 'synapse.log'}",
         flush=True,
     )
     signal.pause()

@@ -11,7 +11,7 @@ from harness.certificates import Authority
 from harness.gateway import REPOSITORY, Gateway
 from harness.ports import free_port
 from stub import upstream_that_closes, upstream_that_never_answers
-from world import BROKEN_SESSIONS, DEPLOYMENTS, World
+from world import BROKEN_SESSIONS, World
 
 
 @pytest.fixture(scope="session")
@@ -28,26 +28,9 @@ def authority(folder: Path) -> Authority:
     return Authority(folder / "ca")
 
 
-def pytest_addoption(parser) -> None:
-    how = "how the homeserver's processes are arranged: all tests run on both unless one is named"
-    parser.addoption("--deployment", choices=list(DEPLOYMENTS), help=how)
-
-
-def pytest_generate_tests(metafunc) -> None:
-    """Has each test that talks to `world` run on every deployment, but for what its marks say."""
-    if "world" not in metafunc.fixturenames:
-        return
-    wanted = metafunc.config.getoption("deployment")
-    marks = {mark.name for mark in metafunc.definition.iter_markers()}
-    deployments = [
-        name for name in DEPLOYMENTS if wanted in (None, name) and (name in marks or not marks & DEPLOYMENTS.keys())
-    ]
-    metafunc.parametrize("world", deployments, indirect=True, scope="session")
-
-
 @pytest.fixture(scope="session")
-def world(request, folder: Path, authority: Authority):
-    world = World(folder, authority, request.param, request.param)
+def world(folder: Path, authority: Authority):
+    world = World(folder, authority, "one")
     try:
         yield world.start()
     finally:
@@ -57,7 +40,7 @@ def world(request, folder: Path, authority: Authority):
 @pytest.fixture(scope="session")
 def other_world(folder: Path, authority: Authority):
     """A second homeserver behind its own gateway, for federation."""
-    world = World(folder, authority, "other")
+    world = World(folder, authority, "two")
     try:
         yield world.start()
     finally:

@@ -10,8 +10,6 @@ from test_rendezvous import Session
 from world import PASSWORD, World
 
 VERSIONS = "/_matrix/client/versions"
-# What workers make of it is in test_lost.py.
-pytestmark = pytest.mark.single
 
 
 @pytest.fixture

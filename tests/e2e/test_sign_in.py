@@ -56,7 +56,6 @@ class SignInWorld:
         config = gateway.config(
             synapse.server_name,
             f"127.0.0.1:{synapse.port}",
-            upstreams=synapse.upstreams(),
             rendezvous={"enabled": True, "advertise": True} | options,
         )
         if name == "HTTP/1.1":

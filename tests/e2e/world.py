@@ -9,10 +9,7 @@ from harness.certificates import Authority
 from harness.gateway import Gateway
 from harness.ports import free_port
 from harness.synapse import Synapse
-from harness.workers import SynapseWithWorkers
 
-#: How the processes of a homeserver are arranged.
-DEPLOYMENTS = {"single": Synapse, "workers": SynapseWithWorkers}
 PASSWORD = "a long enough password"
 #: The addresses from which the gateway believes forwarding headers.
 TRUSTED_PROXY, SECOND_TRUSTED_PROXY = "127.0.0.9", "127.0.0.10"
@@ -21,13 +18,13 @@ BROKEN_SESSIONS = 3
 
 
 class World:
-    def __init__(self, folder: Path, authority: Authority, name: str, deployment: str = "single"):
+    def __init__(self, folder: Path, authority: Authority, name: str):
         self.authority = authority
         federation_port = free_port()
         self.server_name = f"localhost:{federation_port}"
         certificate = authority.issue(f"gateway-{name}")
         self.gateway = Gateway(folder / f"gateway-{name}", authority, certificate, federation_port)
-        self.synapse = DEPLOYMENTS[deployment](
+        self.synapse = Synapse(
             folder / f"synapse-{name}",
             self.server_name,
             f"{self.gateway.url}/",
@@ -44,7 +41,6 @@ class World:
         """Starts both; a section given by name replaces the gateway's own."""
         self.synapse.start()
         config = self.gateway.config(self.server_name, f"127.0.0.1:{self.synapse.port}")
-        config["upstreams"] = self.synapse.upstreams()
         config["forwarding"]["trusted_proxies"] = [
             f"{TRUSTED_PROXY}/32",
             f"{SECOND_TRUSTED_PROXY}/32",

@@ -2,7 +2,6 @@
 
 import ctypes
 import os
-import pwd
 import signal
 import subprocess
 from pathlib import Path
@@ -21,16 +20,8 @@ def _end_with_parent() -> None:
 class Process:
     """A server that we started. `stop` ends exactly this process and nothing else."""
 
-    def __init__(
-        self,
-        name: str,
-        argv: list[str],
-        log: Path,
-        env: dict[str, str] | None = None,
-        user: str | None = None,
-    ):
+    def __init__(self, name: str, argv: list[str], log: Path, env: dict[str, str] | None = None):
         self.name = name
-        credentials = {"user": user, "group": pwd.getpwnam(user).pw_gid, "extra_groups": []} if user else {}
         self.log = log
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("ab") as out:
@@ -42,7 +33,6 @@ class Process:
                 env={**os.environ, **(env or {})},
                 start_new_session=True,  # Ctrl-C reaches the test runner only, which then stops us
                 preexec_fn=_end_with_parent,
-                **credentials,
             )
 
     @property
@@ -69,15 +59,10 @@ class Process:
     def running(self) -> bool:
         return self._child.poll() is None
 
-    def kill(self) -> None:
-        """SIGKILL, which leaves it no time for anything."""
-        self._child.kill()
-        self._child.wait()
-
-    def stop(self, seconds: float = 20.0, by: signal.Signals = signal.SIGTERM) -> int:
-        """A signal, then SIGKILL after `seconds`; returns the exit code."""
+    def stop(self, seconds: float = 20.0) -> int:
+        """SIGTERM, then SIGKILL after `seconds`; returns the exit code."""
         if self._child.poll() is None:
-            self._child.send_signal(by)
+            self._child.send_signal(signal.SIGTERM)
             try:
                 self._child.wait(seconds)
             except subprocess.TimeoutExpired:

@@ -1,4 +1,4 @@
-"""A real Synapse on SQLite, in one process, listening on loopback in plain HTTP, as it does behind a proxy."""
+"""A real Synapse on SQLite, listening on loopback in plain HTTP, as it does behind a proxy."""
 
 import hashlib
 import hmac
@@ -15,8 +15,6 @@ from .ports import free_port
 from .process import Process
 
 REGISTRATION_SECRET = "only-for-this-test"
-#: The name of the main process, as the gateway knows it.
-MAIN = "main"
 _UNLIMITED = {"per_second": 10000, "burst_count": 10000}
 
 
@@ -28,21 +26,20 @@ class Synapse:
         self.folder = folder
         self.server_name = server_name
         self.port = free_port()
+        self.metrics_port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        #: Where each process tells what it counts.
-        self.metrics_ports = {MAIN: free_port()}
         self.config_file = folder / "homeserver.yaml"
         config = self._config(public_baseurl) | (extra or {})
         self.config_file.write_text(yaml.safe_dump(config))
-        self.processes: dict[str, Process] = {}
+        self._process: Process | None = None
 
     def _config(self, public_baseurl: str) -> dict:
         folder = self.folder
         key_file = folder / "signing.key"
         with key_file.open("w") as out:
             write_signing_keys(out, (generate_signing_key("a_test"),))
-        self.log_config = folder / "log.yaml"
-        self.log_config.write_text(yaml.safe_dump(_LOGGING))
+        log_file = folder / "log.yaml"
+        log_file.write_text(yaml.safe_dump(_LOGGING))
         limits = {
             name: _UNLIMITED
             for name in ("rc_message", "rc_registration", "rc_joins_per_room", "rc_admin_redaction")
@@ -53,10 +50,21 @@ class Synapse:
             "server_name": self.server_name,
             "public_baseurl": public_baseurl,
             "pid_file": str(folder / "synapse.pid"),
-            "listeners": listeners(self.port, ["client", "federation"], self.metrics_ports[MAIN]),
+            "listeners": [
+                {
+                    "port": self.port,
+                    "bind_addresses": ["127.0.0.1"],
+                    "type": "http",
+                    "tls": False,
+                    "x_forwarded": True,
+                    "request_id_header": "X-Request-Id",
+                    "resources": [{"names": ["client", "federation"]}],
+                },
+                {"port": self.metrics_port, "bind_addresses": ["127.0.0.1"], "type": "metrics"},
+            ],
             "enable_metrics": True,
             "database": {"name": "sqlite3", "args": {"database": str(folder / "synapse.db")}},
-            "log_config": str(self.log_config),
+            "log_config": str(log_file),
             "media_store_path": str(folder / "media"),
             "signing_key_path": str(key_file),
             "macaroon_secret_key": "only-for-this-test",
@@ -72,49 +80,25 @@ class Synapse:
         }
 
     def start(self) -> "Synapse":
-        self.spawn(MAIN)
-        self.await_ready(MAIN)
+        self._process = Process(
+            f"Synapse {self.server_name}",
+            [sys.executable, "-m", "synapse.app.homeserver", "-c", str(self.config_file)],
+            self.folder / "synapse.log",
+        )
+        self._process.wait_ready(lambda: self.get("/health") == b"OK", 60)
         return self
 
-    def spawn(self, name: str) -> None:
-        """Starts a process and does not wait for it."""
-        argv = [sys.executable, "-m", *self._program(name)]
-        self.processes[name] = Process(f"{name} of {self.server_name}", argv, self.log_file(name))
-
-    def _program(self, name: str) -> list[str]:
-        assert name == MAIN
-        return ["synapse.app.homeserver", "-c", str(self.config_file)]
-
-    def await_ready(self, name: str) -> None:
-        health = f"http://{self.upstreams()[name]['address']}/health"
-        self.processes[name].wait_ready(lambda: _get(health) == b"OK", 60)
-
     def stop(self) -> None:
-        for process in self.processes.values():
-            process.stop()
-
-    def upstreams(self) -> dict[str, dict]:
-        """The processes as the gateway's configuration names them."""
-        return {MAIN: {"address": f"127.0.0.1:{self.port}"}}
-
-    @property
-    def media_url(self) -> str:
-        """The own port of the process that has the media."""
-        return self.url
-
-    def log_file(self, name: str) -> Path:
-        return self.folder / f"{name}.log"
-
-    def log_of(self, name: str) -> str:
-        return self.log_file(name).read_text(errors="replace")
+        if self._process:
+            self._process.stop()
 
     @property
     def log(self) -> str:
-        """What all processes have logged, one after the other."""
-        return "".join(self.log_of(name) for name in self.upstreams())
+        return (self.folder / "synapse.log").read_text(errors="replace")
 
     def get(self, path: str) -> bytes:
-        return _get(self.url + path)
+        with urllib.request.urlopen(self.url + path, timeout=10) as answer:
+            return answer.read()
 
     def register(self, localpart: str, password: str, admin: bool = False) -> dict:
         """Makes an account through the shared-secret API, which only Synapse's own port offers."""
@@ -139,31 +123,10 @@ class Synapse:
 
     def in_flight(self, servlet: str) -> int:
         """How many requests of this servlet Synapse is working on right now, from its metrics."""
-        metrics = (_get(f"http://127.0.0.1:{port}/metrics").decode() for port in self.metrics_ports.values())
-        text = "".join(metrics)
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.metrics_port}/metrics", timeout=10) as answer:
+            text = answer.read().decode()
         pattern = rf'synapse_http_server_in_flight_requests_count\{{[^}}]*servlet="{servlet}"[^}}]*\}} (\S+)'
         return sum(int(float(value)) for value in re.findall(pattern, text))
-
-
-def listeners(port: int, resources: list[str], metrics_port: int) -> list[dict]:
-    """What every process listens on: its part of the API, and its metrics."""
-    return [
-        {
-            "port": port,
-            "bind_addresses": ["127.0.0.1"],
-            "type": "http",
-            "tls": False,
-            "x_forwarded": True,
-            "request_id_header": "X-Request-Id",
-            "resources": [{"names": resources}],
-        },
-        {"port": metrics_port, "bind_addresses": ["127.0.0.1"], "type": "metrics"},
-    ]
-
-
-def _get(url: str) -> bytes:
-    with urllib.request.urlopen(url, timeout=10) as answer:
-        return answer.read()
 
 
 _LOGGING = {
