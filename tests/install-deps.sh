@@ -35,6 +35,10 @@ for group in "$@"; do
         need chromium chromium
         need curl curl
         need npm npm
+        need redis-server redis-server
+        if ! compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null; then
+            missing+=(postgresql)
+        fi
         ;;
     *)
         echo "unknown group: $group" >&2
@@ -56,4 +60,10 @@ if [ "$(id -u)" != 0 ]; then
 fi
 apt=("${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300)
 "${apt[@]}" update -qq
+# The tests make a cluster of their own; the package would make and start one as well.
+clusters=/etc/postgresql-common/createcluster.conf
+if [[ " ${missing[*]} " == *" postgresql "* && ! -e $clusters ]]; then
+    "${sudo[@]}" mkdir -p "${clusters%/*}"
+    echo "create_main_cluster = false" | "${sudo[@]}" tee $clusters >/dev/null
+fi
 "${apt[@]}" install --yes --no-install-recommends "${missing[@]}"

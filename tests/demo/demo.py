@@ -185,7 +185,7 @@ def stay_up(gateway: Gateway, synapse: Synapse, authority: Authority) -> None:
         f"  try:          curl --cacert {authority.file} {gateway.url}/_matrix/client/versions\n"
         f"  its YAML:     {gateway.config_file}\n"
         f"  its log:      {gateway.folder / 'gateway.log'}\n"
-        f"  Synapse's:    {synapse.folder / 'synapse.log'}",
+        f"  Synapse's:    {synapse.folder / 'main.log'}",
         flush=True,
     )
     signal.pause()

@@ -10,14 +10,35 @@ import pytest
 from harness.certificates import Authority
 from harness.gateway import REPOSITORY, Gateway
 from harness.ports import free_port
+from harness.deployment import Deployment
+from harness.synapse import Synapse
 from stub import upstream_that_closes, upstream_that_never_answers
 from world import BROKEN_SESSIONS, World
 
 
+#: What the homeserver of `world` is, by the name that `--deployment` takes.
+DEPLOYMENTS = {"single": Synapse, "workers": Deployment}
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    text = "run Synapse as a single process on SQLite, or as a main process and workers on PostgreSQL and Redis"
+    parser.addoption("--deployment", choices=list(DEPLOYMENTS), default="single", help=text)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leaves out what is marked as for another deployment."""
+    chosen = config.getoption("deployment")
+    markers = {item: item.get_closest_marker("deployment") for item in items}
+    others = [item for item, marker in markers.items() if marker and marker.args[0] != chosen]
+    items[:] = [item for item in items if item not in others]
+    config.hook.pytest_deselected(items=others)
+
+
 @pytest.fixture(scope="session")
-def folder() -> Path:
+def folder(request: pytest.FixtureRequest) -> Path:
     """Where configurations, databases and logs of this run stay for a look afterwards."""
-    folder = Path(os.environ.get("E2E_RUN_DIR", REPOSITORY / "target/e2e/run"))
+    runs = Path(os.environ.get("E2E_RUN_DIR", REPOSITORY / "target/e2e/run"))
+    folder = runs / request.config.getoption("deployment")
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     return folder
@@ -29,8 +50,8 @@ def authority(folder: Path) -> Authority:
 
 
 @pytest.fixture(scope="session")
-def world(folder: Path, authority: Authority):
-    world = World(folder, authority, "one")
+def world(request: pytest.FixtureRequest, folder: Path, authority: Authority):
+    world = World(folder, authority, "one", DEPLOYMENTS[request.config.getoption("deployment")])
     try:
         yield world.start()
     finally:

@@ -40,7 +40,7 @@ def test_media_file_name_with_escapes_is_kept(world: World, protocol: str):
     uri = account.upload(b"x")
     target = f"/_matrix/client/v1/media/download/{uri.removeprefix('mxc://')}/a%2Fb%23c%20d.txt"
     direct = account.http.get(
-        world.synapse.url + "/",
+        world.synapse.media_url + "/",
         extensions={"target": target.encode()},
         headers={"Authorization": f"Bearer {account.token}"},
     )

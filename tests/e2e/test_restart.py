@@ -10,6 +10,9 @@ from test_rendezvous import Session
 from world import PASSWORD, World
 
 VERSIONS = "/_matrix/client/versions"
+pytestmark = pytest.mark.deployment(
+    "single", reason="it starts homeservers of its own; test_lost.py restarts the processes of the other deployment"
+)
 
 
 @pytest.fixture

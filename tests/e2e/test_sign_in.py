@@ -55,7 +55,7 @@ class SignInWorld:
         gateway = Gateway(self.folder / f"gateway-sign-in-{number}", self.world.authority, self.certificate)
         config = gateway.config(
             synapse.server_name,
-            f"127.0.0.1:{synapse.port}",
+            synapse.upstreams(),
             rendezvous={"enabled": True, "advertise": True} | options,
         )
         if name == "HTTP/1.1":

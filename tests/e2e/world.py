@@ -18,13 +18,13 @@ BROKEN_SESSIONS = 3
 
 
 class World:
-    def __init__(self, folder: Path, authority: Authority, name: str):
+    def __init__(self, folder: Path, authority: Authority, name: str, homeserver: type[Synapse] = Synapse):
         self.authority = authority
         federation_port = free_port()
         self.server_name = f"localhost:{federation_port}"
         certificate = authority.issue(f"gateway-{name}")
         self.gateway = Gateway(folder / f"gateway-{name}", authority, certificate, federation_port)
-        self.synapse = Synapse(
+        self.synapse = homeserver(
             folder / f"synapse-{name}",
             self.server_name,
             f"{self.gateway.url}/",
@@ -40,7 +40,7 @@ class World:
     def start(self, **sections: object) -> "World":
         """Starts both; a section given by name replaces the gateway's own."""
         self.synapse.start()
-        config = self.gateway.config(self.server_name, f"127.0.0.1:{self.synapse.port}")
+        config = self.gateway.config(self.server_name, self.synapse.upstreams())
         config["forwarding"]["trusted_proxies"] = [
             f"{TRUSTED_PROXY}/32",
             f"{SECOND_TRUSTED_PROXY}/32",

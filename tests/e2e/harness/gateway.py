@@ -53,8 +53,13 @@ class Gateway:
         self.config_file = folder / "gateway.yaml"
         self._process: Process | None = None
 
-    def config(self, server_name: str, upstream: str, **sections: object) -> dict:
-        """The base configuration; a section given by name replaces the one here."""
+    def config(self, server_name: str, upstreams: dict[str, dict] | str, **sections: object) -> dict:
+        """The base configuration, with these upstreams or the main process at this address.
+
+        A section given by name replaces the one here.
+        """
+        if isinstance(upstreams, str):
+            upstreams = {"main": {"address": upstreams}}
         base: dict[str, object] = {
             "version": 1,
             "server_name": server_name,
@@ -70,7 +75,7 @@ class Gateway:
                 "unknown_sni": "default",
             },
             "forwarding": {"trusted_proxies": [], "request_id_header": "X-Request-Id"},
-            "upstreams": {"main": {"address": upstream}},
+            "upstreams": upstreams,
             "rendezvous": {"enabled": True},
             "log": {"format": "json", "target": "stderr"},
             "metrics": {"address": f"127.0.0.1:{self.metrics_port}"},

@@ -59,13 +59,21 @@ class Process:
     def running(self) -> bool:
         return self._child.poll() is None
 
-    def stop(self, seconds: float = 20.0) -> int:
-        """SIGTERM, then SIGKILL after `seconds`; returns the exit code."""
+    def kill(self) -> None:
+        """SIGKILL: it gets no time to end in order."""
+        self._child.kill()
+        self._child.wait()
+
+    def terminate(self) -> None:
+        """SIGTERM; `stop` waits for the end."""
         if self._child.poll() is None:
             self._child.send_signal(signal.SIGTERM)
-            try:
-                self._child.wait(seconds)
-            except subprocess.TimeoutExpired:
-                self._child.kill()
-                self._child.wait()
+
+    def stop(self, seconds: float = 20.0) -> int:
+        """SIGTERM, then SIGKILL after `seconds`; returns the exit code."""
+        self.terminate()
+        try:
+            self._child.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self.kill()
         return self._child.returncode

@@ -1,4 +1,4 @@
-"""A real Synapse on SQLite, listening on loopback in plain HTTP, as it does behind a proxy."""
+"""A real Synapse, by default on SQLite, listening on loopback in plain HTTP, as it does behind a proxy."""
 
 import hashlib
 import hmac
@@ -18,20 +18,100 @@ REGISTRATION_SECRET = "only-for-this-test"
 _UNLIMITED = {"per_second": 10000, "burst_count": 10000}
 
 
+class SynapseProcess:
+    """One process of a homeserver, with a port, a log and metrics of its own."""
+
+    def __init__(self, name: str, folder: Path, app: str, config_files: list[Path]):
+        self.name = name
+        self.port, self.metrics_port = free_port(), free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._log_file = folder / f"{name}.log"
+        self._argv = [sys.executable, "-m", f"synapse.app.{app}"]
+        self._argv += [part for file in config_files for part in ("-c", str(file))]
+        self._process: Process | None = None
+
+    def listeners(self, *resources: str) -> list[dict]:
+        """Its listeners as Synapse's configuration has them: one with these resources, and one for metrics."""
+        return [
+            {
+                "port": self.port,
+                "bind_addresses": ["127.0.0.1"],
+                "type": "http",
+                "tls": False,
+                "x_forwarded": True,
+                "request_id_header": "X-Request-Id",
+                "resources": [{"names": list(resources)}],
+            },
+            {"port": self.metrics_port, "bind_addresses": ["127.0.0.1"], "type": "metrics"},
+        ]
+
+    def launch(self) -> None:
+        """Starts it without waiting for it. It ends with the thread that called this."""
+        self._process = Process(f"Synapse's {self.name}", self._argv, self._log_file)
+
+    def wait_ready(self) -> None:
+        assert self._process, "it has not been launched"
+        self._process.wait_ready(lambda: self.get("/health") == b"OK", 60)
+
+    def start(self) -> None:
+        self.launch()
+        self.wait_ready()
+
+    def terminate(self) -> None:
+        """Asks it to end; `stop` waits for that."""
+        if self._process:
+            self._process.terminate()
+
+    def stop(self) -> None:
+        if self._process:
+            self._process.stop()
+
+    def kill(self) -> None:
+        if self._process:
+            self._process.kill()
+
+    @property
+    def log(self) -> str:
+        return self._log_file.read_text(errors="replace")
+
+    def get(self, path: str) -> bytes:
+        with urllib.request.urlopen(self.url + path, timeout=10) as answer:
+            return answer.read()
+
+    def in_flight(self, servlet: str) -> int:
+        """How many requests of this servlet it is working on right now, from its metrics."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.metrics_port}/metrics", timeout=10) as answer:
+            text = answer.read().decode()
+        pattern = rf'synapse_http_server_in_flight_requests_count\{{[^}}]*servlet="{servlet}"[^}}]*\}} (\S+)'
+        return sum(int(float(value)) for value in re.findall(pattern, text))
+
+
 class Synapse:
-    """One homeserver. `url` is its own port, which only the tests and the gateway use."""
+    """One homeserver, here a single process. `url` is the port of its main process, which only the tests and the
+    gateway use; `media_url` is where the media repository is.
+    """
 
     def __init__(self, folder: Path, server_name: str, public_baseurl: str, extra: dict | None = None):
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self.server_name = server_name
-        self.port = free_port()
-        self.metrics_port = free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
         self.config_file = folder / "homeserver.yaml"
-        config = self._config(public_baseurl) | (extra or {})
-        self.config_file.write_text(yaml.safe_dump(config))
-        self._process: Process | None = None
+        self.main = SynapseProcess("main", folder, "homeserver", [self.config_file])
+        self.port, self.url = self.main.port, self.main.url
+        self.config_file.write_text(yaml.safe_dump(self._config(public_baseurl) | (extra or {})))
+
+    @property
+    def processes(self) -> list[SynapseProcess]:
+        """All its processes, the main process first."""
+        return [self.main]
+
+    @property
+    def media_url(self) -> str:
+        return self.url
+
+    def upstreams(self) -> dict[str, dict]:
+        """Its processes, as the gateway's configuration has them."""
+        return {"main": {"address": f"127.0.0.1:{self.port}"}}
 
     def _config(self, public_baseurl: str) -> dict:
         folder = self.folder
@@ -50,18 +130,7 @@ class Synapse:
             "server_name": self.server_name,
             "public_baseurl": public_baseurl,
             "pid_file": str(folder / "synapse.pid"),
-            "listeners": [
-                {
-                    "port": self.port,
-                    "bind_addresses": ["127.0.0.1"],
-                    "type": "http",
-                    "tls": False,
-                    "x_forwarded": True,
-                    "request_id_header": "X-Request-Id",
-                    "resources": [{"names": ["client", "federation"]}],
-                },
-                {"port": self.metrics_port, "bind_addresses": ["127.0.0.1"], "type": "metrics"},
-            ],
+            "listeners": self.main.listeners("client", "federation"),
             "enable_metrics": True,
             "database": {"name": "sqlite3", "args": {"database": str(folder / "synapse.db")}},
             "log_config": str(log_file),
@@ -80,25 +149,26 @@ class Synapse:
         }
 
     def start(self) -> "Synapse":
-        self._process = Process(
-            f"Synapse {self.server_name}",
-            [sys.executable, "-m", "synapse.app.homeserver", "-c", str(self.config_file)],
-            self.folder / "synapse.log",
-        )
-        self._process.wait_ready(lambda: self.get("/health") == b"OK", 60)
+        self.main.start()
         return self
 
     def stop(self) -> None:
-        if self._process:
-            self._process.stop()
+        for process in self.processes:
+            process.terminate()
+        for process in self.processes:
+            process.stop()
 
     @property
     def log(self) -> str:
-        return (self.folder / "synapse.log").read_text(errors="replace")
+        """What all its processes have logged."""
+        return "".join(process.log for process in self.processes)
 
     def get(self, path: str) -> bytes:
-        with urllib.request.urlopen(self.url + path, timeout=10) as answer:
-            return answer.read()
+        return self.main.get(path)
+
+    def in_flight(self, servlet: str) -> int:
+        """How many requests of this servlet its processes are working on right now."""
+        return sum(process.in_flight(servlet) for process in self.processes)
 
     def register(self, localpart: str, password: str, admin: bool = False) -> dict:
         """Makes an account through the shared-secret API, which only Synapse's own port offers."""
@@ -120,13 +190,6 @@ class Synapse:
         )
         with urllib.request.urlopen(request, timeout=30) as answer:
             return json.load(answer)
-
-    def in_flight(self, servlet: str) -> int:
-        """How many requests of this servlet Synapse is working on right now, from its metrics."""
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.metrics_port}/metrics", timeout=10) as answer:
-            text = answer.read().decode()
-        pattern = rf'synapse_http_server_in_flight_requests_count\{{[^}}]*servlet="{servlet}"[^}}]*\}} (\S+)'
-        return sum(int(float(value)) for value in re.findall(pattern, text))
 
 
 _LOGGING = {
