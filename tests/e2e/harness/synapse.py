@@ -57,6 +57,11 @@ class SynapseProcess:
         self.launch()
         self.wait_ready()
 
+    def revive(self) -> None:
+        """Starts it if it is not there."""
+        if not self._process or not self._process.running():
+            self.start()
+
     def terminate(self) -> None:
         """Asks it to end; `stop` waits for that."""
         if self._process:
@@ -122,9 +127,16 @@ class Synapse:
         log_file.write_text(yaml.safe_dump(_LOGGING))
         limits = {
             name: _UNLIMITED
-            for name in ("rc_message", "rc_registration", "rc_joins_per_room", "rc_admin_redaction")
+            for name in (
+                "rc_message",
+                "rc_registration",
+                "rc_joins_per_room",
+                "rc_admin_redaction",
+                "rc_room_creation",
+            )
         }
         limits["rc_login"] = {"address": _UNLIMITED, "account": _UNLIMITED, "failed_attempts": _UNLIMITED}
+        limits["rc_presence"] = {"per_user": _UNLIMITED}
         limits["rc_joins"] = {"local": _UNLIMITED, "remote": _UNLIMITED}
         return limits | {
             "server_name": self.server_name,
