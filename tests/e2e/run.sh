@@ -1,6 +1,7 @@
 #!/bin/bash
 # Installs what the end-to-end tests need, then runs them against a gateway that is built already.
 # Usage: tests/e2e/run.sh [pytest arguments], such as `test_media.py -k curl`. GATEWAY_BIN names the binary.
+# Everything runs twice, on a single Synapse and on one with workers, unless `--deployment single` or `workers` is given.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -19,4 +20,11 @@ fi
 export PYTHONPYCACHEPREFIX=$PWD/target/e2e/pycache
 venv=$PWD/target/venv
 cd tests/e2e
-exec "$venv/bin/python" -m pytest "$@"
+case " $* " in
+*" --deployment"*) exec "$venv/bin/python" -m pytest "$@" ;;
+esac
+for deployment in single workers; do
+    echo "On Synapse as a $([ $deployment = single ] && echo "single process" || echo "main process and workers"):"
+    # 5 is what pytest says when none of the chosen tests is for this deployment.
+    "$venv/bin/python" -m pytest --deployment $deployment "$@" || [ $? = 5 ]
+done
