@@ -3,9 +3,11 @@
 //! It must not decide anything itself: it calls the library and prints what comes back.
 
 mod check;
+mod configured;
 mod derive;
 mod drain;
 mod explain;
+mod import_certificates;
 mod import_synapse;
 mod orders;
 mod prepare;
@@ -63,9 +65,11 @@ impl From<Exit> for ExitCode {
 #[structopt(name = "synapse-gateway")]
 enum Command {
     Check(check::Check),
+    Configured(configured::Configured),
     Derive(derive::Derive),
     Drain(drain::Drain),
     Explain(explain::Explain),
+    ImportCertificates(import_certificates::ImportCertificates),
     ImportSynapse(import_synapse::ImportSynapse),
     Reference(reference::Reference),
     Reload(reload::Reload),
@@ -94,9 +98,11 @@ impl Command {
     fn execute(self, out: &mut dyn Write, err: &mut dyn Write) -> anyhow::Result<Exit> {
         match self {
             Self::Check(command) => command.execute(out),
+            Self::Configured(command) => command.execute(err),
             Self::Derive(command) => command.execute(out, err),
             Self::Drain(command) => command.execute(out),
             Self::Explain(command) => command.execute(out, err),
+            Self::ImportCertificates(command) => command.execute(out, err),
             Self::ImportSynapse(command) => command.execute(out, err),
             Self::Reference(command) => command.execute(out),
             Self::Reload(command) => command.execute(out, err),

@@ -54,6 +54,17 @@ pub fn control_socket(sources: &[Source]) -> Option<PathBuf> {
     section::<ControlSection>(sources, "control")?.build(&mut Problems::default())?.socket
 }
 
+/// Whether anything is configured at all: a file whose lines are all comments is one that nobody has edited. What cannot
+/// be understood was written by somebody.
+#[must_use]
+pub fn is_written(sources: &[Source]) -> bool {
+    let written = |(index, source): (usize, &Source)| {
+        let mut findings = Findings::default();
+        parse::parse(index, &source.bytes, &mut findings).is_some() || findings.count() > 0
+    };
+    sources.iter().enumerate().any(written)
+}
+
 /// One section alone. Whatever is wrong is told when everything is loaded.
 fn section<T: DeserializeOwned>(sources: &[Source], key: &str) -> Option<T> {
     let tree = merge(sources, None, &mut Findings::default())?;

@@ -18,6 +18,7 @@ mod exposition;
 mod failure;
 mod health;
 mod housekeeping;
+pub mod import;
 pub mod journal;
 pub mod listener;
 pub mod metrics;

@@ -9,6 +9,7 @@ use super::prepare::prepare;
 use super::synapse::Reader;
 use super::{ConfigFile, Exit, problems};
 use crate::config;
+use crate::edge::certificates;
 use crate::quantity::Size;
 
 /// Checks the configuration and tells all that is wrong with it at once
@@ -29,6 +30,10 @@ impl Check {
         } else {
             problems::print(&found, out)?;
             if let Some(prepared) = &prepared {
+                let pairs = prepared.config.tls.iter().flat_map(|tls| &tls.pairs);
+                for told in pairs.flat_map(|pair| [&pair.cert, &pair.key]).filter_map(|file| certificates::told(file)) {
+                    writeln!(out, "{told}")?;
+                }
                 let name = prepared.config.server_name.as_deref().unwrap_or("this homeserver");
                 writeln!(out, "other servers find {name} by the first of these steps that succeeds:")?;
                 for step in config::delegation(&prepared.config) {

@@ -15,8 +15,10 @@ use tokio::sync::Notify;
 use crate::listen::{Names, Reload, Tls, UnknownSni};
 use crate::problem::Problems;
 
+mod copies;
 mod pair;
 
+pub use copies::{MAX_FILE, copy_name, told};
 use pair::Pair;
 pub use pair::PairError;
 
@@ -143,12 +145,13 @@ impl Certificates {
         }
     }
 
-    /// The directories where a change of a file in use shows: its own, and the one that a symbolic link leads to. None
-    /// if files are not to be watched.
+    /// The directories where a change of a file in use shows: its own, and the one that a symbolic link leads to, or that
+    /// of its copy. None if files are not to be watched.
     pub(super) fn directories(&self) -> Option<HashSet<PathBuf>> {
         let current = self.current.load();
         let files = current.pairs.iter().flat_map(|pair| [&pair.paths.cert, &pair.paths.key]);
-        let places = files.flat_map(|file| [Some(file.clone()), file.canonicalize().ok()]).flatten();
+        let files = files.map(|file| copies::place(file));
+        let places = files.flat_map(|file| [file.canonicalize().ok(), Some(file)]).flatten();
         let directories = places.filter_map(|place| Some(place.parent()?.to_owned())).collect();
         match current.reload {
             Reload::Watch => Some(directories),

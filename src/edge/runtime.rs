@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 const CUSTOMARY: &str = "/run/synapse-gateway";
 /// What is derived from Synapse's configuration, by a helper that may read it.
 const DERIVED: &str = "synapse.yaml";
+/// Copies of certificates and keys, by the same kind of helper.
+const TLS: &str = "tls";
 /// Its presence asks the service manager for a reload, in which that helper runs again.
 const CHANGED: &str = "synapse-changed";
 
@@ -32,4 +34,10 @@ pub fn derived(directory: &Path) -> PathBuf {
 #[must_use]
 pub fn changed(directory: &Path) -> PathBuf {
     directory.join(CHANGED)
+}
+
+/// The directory of the copies of certificates and keys that the service cannot read itself.
+#[must_use]
+pub fn tls(directory: &Path) -> PathBuf {
+    directory.join(TLS)
 }

@@ -20,6 +20,7 @@ mod cors_errors;
 mod drain;
 mod exposure;
 mod forwarding;
+mod imports;
 mod limits;
 mod listeners;
 mod observing;

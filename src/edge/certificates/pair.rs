@@ -14,10 +14,8 @@ use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::FromDer;
 
+use super::copies::read;
 use crate::listen::PairPaths;
-
-/// No certificate chain comes near it, and a wrong path may lead to anything.
-const MAX_FILE: u64 = 1 << 20;
 
 /// A certificate chain that fits its key.
 pub(super) struct Pair {
@@ -166,8 +164,9 @@ fn unreadable(error: &io::Error, file: &Path) -> String {
     }
     if error.kind() == io::ErrorKind::PermissionDenied {
         return format!(
-            "let the user `synapse-gateway` read it and enter the directories above, or have a deploy hook copy it to \
-             where that user can read it (see `namei -l {}`)",
+            "have `synapse-gateway import-certificates` copy it for the service, as the systemd unit does at each start and \
+             reload (`systemctl reload synapse-gateway`), or let the user `synapse-gateway` read it and enter the \
+             directories above (see `namei -l {}`)",
             file.display()
         );
     }
@@ -228,11 +227,4 @@ fn key(file: &Path) -> Result<PrivateKeyDer<'static>, PairError> {
         let encrypted = String::from_utf8_lossy(&pem).contains("ENCRYPTED");
         if encrypted { PairError::EncryptedKey(file.to_owned()) } else { PairError::NoKey(file.to_owned()) }
     })
-}
-
-fn read(file: &Path) -> io::Result<Vec<u8>> {
-    if std::fs::metadata(file)?.len() > MAX_FILE {
-        return Err(io::ErrorKind::FileTooLarge.into());
-    }
-    std::fs::read(file)
 }

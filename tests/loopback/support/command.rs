@@ -22,8 +22,14 @@ pub(crate) struct Finished {
 /// Runs `synapse-gateway` with these arguments in a directory, with `input` on standard input. Backtraces are switched
 /// on: none may show all the same.
 pub(crate) fn run(directory: &Path, arguments: &[&str], input: &str) -> Finished {
+    run_in(&[], directory, arguments, input)
+}
+
+/// As [`run`], with these variables in its environment.
+pub(crate) fn run_in(environment: &[(&str, &Path)], directory: &Path, arguments: &[&str], input: &str) -> Finished {
     let mut command = Command::new(env!("CARGO_BIN_EXE_synapse-gateway"));
     command.args(arguments).current_dir(directory).env("RUST_BACKTRACE", "1").env_remove("JOURNAL_STREAM");
+    command.env_remove("NOTIFY_SOCKET").env_remove("RUNTIME_DIRECTORY").envs(environment.iter().copied());
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
     // Whoever reads no input may have closed it.

@@ -56,7 +56,7 @@ impl Gateway {
     /// Starts a gateway with listeners of the test's own. Each has an IP address of its own, by which
     /// [`Gateway::address`] tells them apart, and port 0. `{dir}` in `yaml` becomes [`Gateway::directory`].
     pub(crate) fn start(yaml: &str) -> Self {
-        Self::start_in(&[], yaml)
+        Self::launch(yaml, |_, _| ())
     }
 
     /// As [`Gateway::start`], on a machine that trusts the tests' authority.
@@ -66,13 +66,22 @@ impl Gateway {
 
     /// As [`Gateway::start`], with these variables in its environment.
     pub(crate) fn start_in(environment: &[(&str, &Path)], yaml: &str) -> Self {
+        Self::launch(yaml, |command, _| {
+            command.envs(environment.iter().copied());
+        })
+    }
+
+    /// As [`Gateway::start`]; `adjust` has a last word on the command, and is told the directory.
+    pub(crate) fn launch(yaml: &str, adjust: impl FnOnce(&mut Command, &Path)) -> Self {
         let directory = TempDir::new().unwrap();
         let file = write(directory.path(), yaml);
         let wanted = listeners(&std::fs::read_to_string(&file).unwrap());
         let mut command = Command::new(env!("CARGO_BIN_EXE_synapse-gateway"));
         command.args(["run", "-c"]).arg(file).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
-        command.env_remove("JOURNAL_STREAM").env_remove("NOTIFY_SOCKET").env_remove("RUNTIME_DIRECTORY");
-        command.envs(environment.iter().copied());
+        for name in ["JOURNAL_STREAM", "NOTIFY_SOCKET", "RUNTIME_DIRECTORY"] {
+            command.env_remove(name);
+        }
+        adjust(&mut command, directory.path());
         let mut child = command.spawn().unwrap();
         let lines = Arc::new(Lines::default());
         let (stderr, sink) = (child.stderr.take().unwrap(), Arc::clone(&lines));
