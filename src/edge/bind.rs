@@ -3,16 +3,20 @@
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use procfs::net::TcpState;
 use procfs::process::FDTarget;
-use socket2::{Domain, SockAddr, Socket, TcpKeepalive, Type};
+use socket2::{Domain, SockAddr, SockRef, Socket, TcpKeepalive, Type};
+use xxhash_rust::xxh3::xxh3_64;
 
 use crate::listen::{Address, Listener};
 
@@ -22,14 +26,20 @@ const BACKLOG: i32 = 65535;
 const KEEPALIVE_IDLE: Duration = Duration::from_mins(1);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 const KEEPALIVE_PROBES: u32 = 3;
+/// What the names of sockets begin with.
+const TCP: &str = "tcp-";
+const UNIX: &str = "unix-";
 
 /// A listener with its socket, which has a backlog from the moment of binding.
 pub struct BoundListener {
     settings: ArcSwap<Listener>,
     port: Option<u16>,
+    /// The name that the service manager, or another process of the service, knows the socket by.
+    name: String,
     pub(super) socket: BoundSocket,
 }
 
+#[derive(Debug)]
 pub(super) enum BoundSocket {
     Tcp(TcpListener),
     Unix(UnixListener, SocketFile),
@@ -94,11 +104,6 @@ impl fmt::Display for Holder {
     }
 }
 
-/// Binds all listeners or none.
-pub fn bind_all(listeners: &[Listener]) -> Result<Vec<BoundListener>, BindError> {
-    listeners.iter().map(|listener| BoundListener::bind(listener.clone())).collect()
-}
-
 impl BoundListener {
     /// Binds one listener.
     pub fn bind(settings: Listener) -> Result<Self, BindError> {
@@ -115,7 +120,36 @@ impl BoundListener {
                 (BoundSocket::Unix(listener, file), None)
             }
         };
-        Ok(Self { settings: ArcSwap::from_pointee(settings), port, socket })
+        let name = name(&socket).map_err(refused)?;
+        Ok(Self { settings: ArcSwap::from_pointee(settings), port, name, socket })
+    }
+
+    /// Serves a listener with a socket that came from elsewhere under this name.
+    pub(super) fn inherited(settings: Listener, socket: BoundSocket, name: String) -> io::Result<Self> {
+        let port = match &socket {
+            BoundSocket::Tcp(listener) => Some(listener.local_addr()?.port()),
+            BoundSocket::Unix(..) => None,
+        };
+        let bound = Self { settings: ArcSwap::from_pointee(settings.clone()), port, name, socket };
+        bound.update(settings);
+        Ok(bound)
+    }
+
+    /// The name under which the socket goes to another process.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The name under which the service manager is to keep the socket; None if a socket unit of its own has it.
+    pub(super) fn kept_as(&self) -> Option<String> {
+        name(&self.socket).ok().filter(|name| *name == self.name)
+    }
+
+    /// Leaves the file of a Unix socket where it is: the socket lives on elsewhere.
+    pub(super) fn outlive(&self) {
+        if let BoundSocket::Unix(_, file) = &self.socket {
+            file.stays.store(true, Ordering::Relaxed);
+        }
     }
 
     /// The port that connections come to, also where the kernel chose it.
@@ -147,6 +181,15 @@ impl BoundListener {
     }
 }
 
+impl AsFd for BoundListener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match &self.socket {
+            BoundSocket::Tcp(listener) => listener.as_fd(),
+            BoundSocket::Unix(listener, _) => listener.as_fd(),
+        }
+    }
+}
+
 impl fmt::Display for BoundListener {
     /// The address in use.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -157,14 +200,32 @@ impl fmt::Display for BoundListener {
     }
 }
 
-/// The file of a Unix socket, which goes with its listener unless another process has put its own in its place.
+/// The file of a Unix socket, which goes with its listener unless another process has put its own in its place, or the
+/// socket lives on.
+#[derive(Debug)]
 pub(super) struct SocketFile {
     path: PathBuf,
     inode: (u64, u64),
+    stays: AtomicBool,
+}
+
+impl SocketFile {
+    /// The file of a socket that is bound already.
+    pub(super) fn of(socket: &UnixListener) -> io::Result<Self> {
+        let path = socket.local_addr()?.as_pathname().ok_or(io::ErrorKind::NotFound)?.to_owned();
+        Ok(Self { inode: inode(&path)?, path, stays: AtomicBool::new(false) })
+    }
+
+    fn name(&self) -> String {
+        name_of_file(&self.path, self.inode)
+    }
 }
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
+        if self.stays.load(Ordering::Relaxed) {
+            return;
+        }
         let ours = inode(&self.path).is_ok_and(|inode| inode == self.inode);
         if ours && let Err(error) = std::fs::remove_file(&self.path) {
             log::warn!("cannot remove {}: {error}", self.path.display());
@@ -177,16 +238,52 @@ fn inode(path: &Path) -> io::Result<(u64, u64)> {
     Ok((metadata.dev(), metadata.ino()))
 }
 
+/// A name for a socket that no other has at the same time, of the characters that the service manager allows.
+fn name(socket: &BoundSocket) -> io::Result<String> {
+    Ok(match socket {
+        BoundSocket::Tcp(listener) => {
+            let address = listener.local_addr()?;
+            format!("{TCP}{}-{}", address.ip().to_string().replace(':', "_"), address.port())
+        }
+        BoundSocket::Unix(_, file) => file.name(),
+    })
+}
+
+fn name_of_file(path: &Path, (device, number): (u64, u64)) -> String {
+    format!("{UNIX}{:016x}-{device}-{number}", xxh3_64(path.as_os_str().as_bytes()))
+}
+
+/// Whether the file at a path is that of the socket with this name. Names that are not ours do not tell.
+pub(super) fn leads_to(path: &Path, name: &str) -> bool {
+    inode(path).is_ok_and(|inode| !name.starts_with(UNIX) || name == name_of_file(path, inode))
+}
+
+/// Makes a listening socket of whatever origin like one of our own.
+pub(super) fn adopt(socket: &impl AsFd) -> io::Result<()> {
+    let socket = SockRef::from(socket);
+    socket.set_cloexec(true)?;
+    socket.set_nonblocking(true)?;
+    if socket.domain()? != Domain::UNIX {
+        set_options(&socket)?;
+    }
+    // Whoever made it may have been content with less.
+    socket.listen(BACKLOG)
+}
+
 /// Accepted sockets inherit the options from the listener (tcp(7)), which saves four system calls a connection.
+fn set_options(socket: &Socket) -> io::Result<()> {
+    socket.set_tcp_nodelay(true)?;
+    let keepalive = TcpKeepalive::new().with_time(KEEPALIVE_IDLE);
+    socket.set_tcp_keepalive(&keepalive.with_interval(KEEPALIVE_INTERVAL).with_retries(KEEPALIVE_PROBES))
+}
+
 fn bind_tcp(address: SocketAddr, v6_only: bool) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
     if address.is_ipv6() {
         socket.set_only_v6(v6_only)?;
     }
     socket.set_reuse_address(true)?;
-    socket.set_tcp_nodelay(true)?;
-    let keepalive = TcpKeepalive::new().with_time(KEEPALIVE_IDLE);
-    socket.set_tcp_keepalive(&keepalive.with_interval(KEEPALIVE_INTERVAL).with_retries(KEEPALIVE_PROBES))?;
+    set_options(&socket)?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
@@ -197,7 +294,7 @@ fn bind_unix(path: &Path, mode: u32) -> io::Result<(UnixListener, SocketFile)> {
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
     socket.set_nonblocking(true)?;
     socket.bind(&SockAddr::unix(path)?)?;
-    let file = SocketFile { path: path.to_owned(), inode: inode(path)? };
+    let file = SocketFile { path: path.to_owned(), inode: inode(path)?, stays: AtomicBool::new(false) };
     // Before `listen`: until then nobody can connect, so there is no moment with the wrong permissions.
     std::fs::set_permissions(path, PermissionsExt::from_mode(mode))?;
     socket.listen(BACKLOG)?;

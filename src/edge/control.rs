@@ -21,7 +21,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::{sleep, timeout};
 
 pub use self::wire::{Answer, Order, Process, Status};
-use super::bind::{BindError, BoundListener, BoundSocket};
+use super::bind::{BoundListener, BoundSocket};
 use super::listener::Listeners;
 use super::pool::Pool;
 use super::runtime;
@@ -69,14 +69,14 @@ pub fn socket(configured: Option<&Path>) -> Option<PathBuf> {
     configured.map(Path::to_owned).or_else(|| Some(runtime::customary()?.join(NAME)))
 }
 
-/// Binds the socket that was configured, else one in the service's own directory; None if there is neither.
-pub(super) fn bind(control: &Control) -> Result<Option<BoundListener>, BindError> {
+/// The socket that was configured, else one in the service's own directory; None if there is neither.
+pub(super) fn listener(control: &Control) -> Option<Listener> {
     let given = || Some(runtime::given()?.join(NAME));
     let Some(path) = control.socket.clone().or_else(given) else {
         info!("no command reaches this gateway: there is neither a runtime directory nor `control.socket`");
-        return Ok(None);
+        return None;
     };
-    let listener = Listener {
+    Some(Listener {
         address: Address::Unix(path),
         v6_only: false,
         transport: Transport::Plain,
@@ -86,8 +86,7 @@ pub(super) fn bind(control: &Control) -> Result<Option<BoundListener>, BindError
         proxy_protocol: false,
         trusted: false,
         mode: MODE,
-    };
-    BoundListener::bind(listener).map(Some)
+    })
 }
 
 /// What orders are carried out on.

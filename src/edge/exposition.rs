@@ -13,8 +13,8 @@ use pingora_core::protocols::Stream;
 use pingora_core::protocols::http::ServerSession;
 use pingora_core::server::ShutdownWatch;
 
-use super::bind::{BindError, BoundListener};
-use super::listener::{AcceptDeadlines, AcceptPolicy, AcceptService, Connected, Listeners};
+use super::bind::BoundListener;
+use super::listener::{AcceptDeadlines, AcceptPolicy, Connected, Listeners};
 use super::metrics::GatewayMetrics;
 use crate::inbound::{Arrival, Serve};
 use crate::listen::{Address, Listener, Transport};
@@ -23,9 +23,9 @@ use crate::listen::{Address, Listener, Transport};
 const MAX_CONNECTIONS: usize = 64;
 const DEADLINE: std::time::Duration = std::time::Duration::from_secs(5);
 
-/// Binds the listener of the metrics.
-pub(super) fn bind(address: SocketAddr) -> Result<BoundListener, BindError> {
-    BoundListener::bind(Listener {
+/// The listener of the metrics.
+pub(super) fn listener(address: SocketAddr) -> Listener {
+    Listener {
         address: Address::Tcp(address),
         v6_only: false,
         transport: Transport::Plain,
@@ -35,7 +35,7 @@ pub(super) fn bind(address: SocketAddr) -> Result<BoundListener, BindError> {
         proxy_protocol: false,
         trusted: false,
         mode: 0,
-    })
+    }
 }
 
 /// Answers `/metrics`.
@@ -44,15 +44,15 @@ pub(super) struct Exposition {
 }
 
 impl Exposition {
-    /// The service that answers on a bound listener.
-    pub(super) fn service(bound: BoundListener, metrics: Arc<GatewayMetrics>) -> AcceptService {
+    /// Answers on a bound listener.
+    pub(super) fn listeners(bound: BoundListener, metrics: Arc<GatewayMetrics>) -> Arc<Listeners> {
         let policy = AcceptPolicy {
             deadlines: AcceptDeadlines { proxy_header: DEADLINE, handshake: DEADLINE },
             max_connections: MAX_CONNECTIONS,
             proxies: Vec::new(),
         };
         let app = Arc::new(Self { app: Arc::new(HttpServer::new_app(Page { metrics: Arc::clone(&metrics) })) });
-        Listeners::new(vec![bound], None, policy, app, metrics).service()
+        Listeners::new(vec![bound], None, policy, app, metrics)
     }
 }
 

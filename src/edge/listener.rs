@@ -23,6 +23,7 @@ use tokio::task::JoinHandle;
 
 use super::bind::{BindError, BoundListener, BoundSocket};
 use super::metrics::GatewayMetrics;
+use super::service_manager::Watchdog;
 use super::stream::{RawSocket, Socket};
 use super::tls::TlsServer;
 use crate::inbound::Arrival;
@@ -108,6 +109,8 @@ pub struct Listeners {
     live: watch::Sender<usize>,
     /// How many accept loops run.
     accepting: watch::Sender<usize>,
+    /// How many of them have begun to accept.
+    ready: watch::Sender<usize>,
     app: Arc<dyn Connected>,
     events: Arc<dyn AcceptEvents>,
     full: AtomicBool,
@@ -131,6 +134,7 @@ impl Listeners {
             policy: ArcSwap::from_pointee(policy),
             live: watch::Sender::new(0),
             accepting: watch::Sender::new(0),
+            ready: watch::Sender::new(0),
             app,
             events,
             full: AtomicBool::new(false),
@@ -140,7 +144,24 @@ impl Listeners {
     /// The service that accepts, for Pingora's server to run.
     #[must_use]
     pub fn service(self: &Arc<Self>) -> AcceptService {
-        AcceptService(self.clone())
+        AcceptService { listeners: self.clone(), watchdog: None }
+    }
+
+    /// As [`Listeners::service`], with signs of life from where connections are served.
+    pub(super) fn watched_service(self: &Arc<Self>, watchdog: Option<Watchdog>) -> AcceptService {
+        AcceptService { listeners: self.clone(), watchdog }
+    }
+
+    /// The open listeners.
+    pub(super) fn sockets(&self) -> Vec<Arc<BoundListener>> {
+        self.open.borrow().clone()
+    }
+
+    /// Returns once every listener accepts.
+    pub(super) async fn all_accept(&self) {
+        let wanted = self.open.borrow().len();
+        // Fails only if the sender is gone, which is a field of `self`.
+        let _ = self.ready.subscribe().wait_for(|count| *count >= wanted).await;
     }
 
     /// Goes over to a new configuration: binds what is new, keeps the sockets of what stays, closes the rest.
@@ -239,6 +260,7 @@ impl Listeners {
             "listening on {bound}{}",
             if bound.settings().transport == Transport::Plain { "" } else { " (tls)" }
         );
+        self.ready.send_modify(|count| *count += 1);
         let mut shortage: Option<Instant> = None;
         loop {
             match acceptor.accept().await {
@@ -270,23 +292,30 @@ impl Listeners {
 }
 
 /// Runs one accept loop for each open listener until shutdown. Then closes the sockets; connections go on.
-pub struct AcceptService(Arc<Listeners>);
+pub struct AcceptService {
+    listeners: Arc<Listeners>,
+    watchdog: Option<Watchdog>,
+}
 
 #[async_trait]
 impl Service for AcceptService {
     /// `fds` is not used: it holds bare numbers, which safe code cannot make sockets of.
     async fn start_service(&mut self, _fds: Option<ListenFds>, mut shutdown: ShutdownWatch, _listeners_per_fd: usize) {
-        let mut open = self.0.open.subscribe();
+        let listeners = &self.listeners;
+        let mut open = listeners.open.subscribe();
+        if let Some(watchdog) = self.watchdog.take() {
+            tokio::spawn(watchdog.run());
+        }
         let mut running: Vec<(Arc<BoundListener>, JoinHandle<()>)> = Vec::new();
         loop {
             let wanted = open.borrow_and_update().clone();
             let (stay, go) = running.into_iter().partition(|(bound, _)| wanted.iter().any(|it| Arc::ptr_eq(it, bound)));
             running = stay;
             stop(go).await;
-            self.0.accepting.send_replace(wanted.len());
+            listeners.accepting.send_replace(wanted.len());
             for bound in wanted {
                 if !running.iter().any(|(it, _)| Arc::ptr_eq(it, &bound)) {
-                    let task = tokio::spawn(self.0.clone().accept(bound.clone(), shutdown.clone()));
+                    let task = tokio::spawn(listeners.clone().accept(bound.clone(), shutdown.clone()));
                     running.push((bound, task));
                 }
             }
@@ -295,9 +324,9 @@ impl Service for AcceptService {
                 _ = shutdown.wait_for(|shutting_down| *shutting_down) => break,
             }
         }
-        self.0.open.send_replace(Vec::new());
+        listeners.open.send_replace(Vec::new());
         stop(running).await;
-        self.0.accepting.send_replace(0);
+        listeners.accepting.send_replace(0);
     }
 
     fn name(&self) -> &'static str {

@@ -1,18 +1,15 @@
 //! The life of the process: bind, serve, reload, drain.
 
-use std::num::NonZeroUsize;
-use std::slice;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::Context as _;
 use async_trait::async_trait;
 use http::HeaderValue;
-use log::{error, info, warn};
-use pingora_core::apps::HttpServerApp as _;
+use log::warn;
 use pingora_core::protocols::Stream;
 use pingora_core::server::configuration::ServerConf;
-use pingora_core::server::{RunArgs, Server, ShutdownSignal, ShutdownSignalWatch, ShutdownWatch};
+use pingora_core::server::{RunArgs, Server, ShutdownWatch};
 use pingora_core::services::background::background_service;
 use pingora_proxy::HttpProxy;
 use tokio::runtime::Runtime;
@@ -20,20 +17,23 @@ use tokio::sync::{Mutex, mpsc, watch};
 use tokio::time::timeout;
 
 use super::access_log::AccessLog;
-use super::bind::bind_all;
+use super::bind::{BindError, BoundListener};
 use super::certificates::{Certificates, Loaded};
 use super::connection::Front;
-use super::control::{self, ControlService, Controls, ReloadOrder, Reloaded};
+use super::control::{self, ControlService, Controls};
 use super::exposition::{self, Exposition};
 use super::health::HealthWatch;
 use super::housekeeping::Housekeeping;
+use super::inherited::Inherited;
 use super::journal;
 use super::listener::{AcceptDeadlines, AcceptEvents, AcceptPolicy, Connected, Listeners};
 use super::metrics::{GatewayMetrics, ProcessCounters};
+use super::operation::{Operation, Settled};
 use super::pool::{Pool, Pools};
 use super::proxy::Proxy;
 use super::recognition::Recognition;
-use super::signals::{Order, Signals};
+use super::service_manager::{Reach, ServiceManager, StatusLine, Watchdog};
+use super::signals::Signals;
 use super::state::{Running, State};
 use super::store::{self, Password, Store};
 use super::synapse_watch::SynapseWatch;
@@ -42,9 +42,7 @@ use super::tls::{TlsServer, install_crypto};
 use super::watch::CertificateWatch;
 use crate::config::Config;
 use crate::inbound::Arrival;
-use crate::listen::Control;
-use crate::observe;
-use crate::rendezvous::Keeping;
+use crate::listen::Listener;
 
 /// How often a request is sent again, or its connection made again, at most: at each address of each process that could
 /// answer, and once more after a restart.
@@ -78,9 +76,8 @@ pub fn run(prepared: Prepared, reread: Reread) -> anyhow::Result<()> {
     // Before the first line that says that we listen, after which somebody may send one.
     let orders = setup.block_on(async { Signals::take_over() }).context("signals cannot be received")?;
     // Before anything else: whoever starts a second gateway, or has nginx running, is to know at once.
-    let bound = bind_all(&config.listeners)?;
-    let exposition = config.metrics.address.map(exposition::bind).transpose()?;
-    let control_socket = control::bind(&config.control)?;
+    let service = Arc::new(ServiceManager::new(Reach::given()));
+    let sockets = Sockets::obtain(&config, Inherited::given(), &service)?;
     let started = Instant::now();
 
     let metrics = Arc::new(GatewayMetrics::new(SystemTime::now()).context("the metrics clash")?);
@@ -107,11 +104,15 @@ pub fn run(prepared: Prepared, reread: Reread) -> anyhow::Result<()> {
     let proxy = Arc::new(proxy);
     let (stopping, stop) = watch::channel(false);
     let front = Arc::new(FrontDoor { front: Front::new(Arc::clone(&proxy), Arc::clone(&state)), stop });
-    let listeners = Listeners::new(bound, tls, policy, front, Arc::clone(&metrics) as Arc<dyn AcceptEvents>);
-    server.add_service(listeners.service());
-    if let Some(bound) = exposition {
-        server.add_service(Exposition::service(bound, Arc::clone(&metrics)));
+    let listeners =
+        Listeners::new(sockets.listeners, tls, policy, front, Arc::clone(&metrics) as Arc<dyn AcceptEvents>);
+    server.add_service(listeners.watched_service(Watchdog::new(&service)));
+    let exposition = sockets.exposition.map(|bound| Exposition::listeners(bound, Arc::clone(&metrics)));
+    if let Some(exposition) = &exposition {
+        server.add_service(exposition.service());
     }
+    let status = StatusLine::new(Arc::clone(&service), Arc::clone(&state), Arc::clone(&listeners));
+    server.add_service(background_service("status", status));
     let housekeeping = Housekeeping::new(Arc::clone(&state), certificates.clone());
     server.add_service(background_service("housekeeping", housekeeping));
     server.add_service(background_service("health", HealthWatch::new(Arc::clone(&state))));
@@ -121,7 +122,7 @@ pub fn run(prepared: Prepared, reread: Reread) -> anyhow::Result<()> {
     let (reload, wanted) = mpsc::channel(1);
     let synapse_watch = SynapseWatch::new(Arc::clone(&state), reload.clone());
     server.add_service(background_service("synapse configuration", synapse_watch));
-    if let Some(bound) = control_socket {
+    if let Some(bound) = sockets.control {
         let controls = Controls { state: Arc::clone(&state), listeners: Arc::clone(&listeners), reload, started };
         server.add_service(background_service("control", ControlService::new(bound, controls)));
     }
@@ -132,9 +133,11 @@ pub fn run(prepared: Prepared, reread: Reread) -> anyhow::Result<()> {
         state: Arc::clone(&state),
         certificates,
         listeners: Arc::clone(&listeners),
+        exposition,
         proxy,
         stopping,
         metrics,
+        service,
     };
     server.run(RunArgs { shutdown_signal: Box::new(operation) });
     if let Store::Memory(store) = &state.store {
@@ -144,6 +147,35 @@ pub fn run(prepared: Prepared, reread: Reread) -> anyhow::Result<()> {
         warn!("the last lines of the access log could not be written");
     }
     Ok(())
+}
+
+/// The sockets that a configuration wants.
+struct Sockets {
+    listeners: Vec<BoundListener>,
+    exposition: Option<BoundListener>,
+    control: Option<BoundListener>,
+}
+
+impl Sockets {
+    /// Takes those that are there already, closes what is of no use, and binds the rest. All of them or none.
+    fn obtain(config: &Config, mut inherited: Inherited, service: &ServiceManager) -> Result<Self, BindError> {
+        let exposition = config.metrics.address.map(exposition::listener);
+        let control = control::listener(&config.control);
+        let mut take = |listener: Listener| (inherited.take(&listener), listener);
+        let listeners: Vec<_> = config.listeners.iter().cloned().map(&mut take).collect();
+        let (exposition, control) = (exposition.map(&mut take), control.map(&mut take));
+        // Before anything is bound: an address may be theirs.
+        service.discard(&inherited.close());
+        let bind = |(taken, listener): (Option<BoundListener>, Listener)| match taken {
+            Some(bound) => Ok(bound),
+            None => BoundListener::bind(listener),
+        };
+        Ok(Self {
+            listeners: listeners.into_iter().map(bind).collect::<Result<_, _>>()?,
+            exposition: exposition.map(bind).transpose()?,
+            control: control.map(bind).transpose()?,
+        })
+    }
 }
 
 fn server_conf(threads: usize, settled: &Settled) -> ServerConf {
@@ -166,13 +198,16 @@ fn threads(config: &Config) -> usize {
     config.threads.map_or_else(cores, usize::from)
 }
 
-fn tls_server(config: &Config, certificates: Option<&Arc<Certificates>>) -> anyhow::Result<Option<Arc<TlsServer>>> {
+pub(super) fn tls_server(
+    config: &Config,
+    certificates: Option<&Arc<Certificates>>,
+) -> anyhow::Result<Option<Arc<TlsServer>>> {
     let Some((tls, certificates)) = config.tls.as_ref().zip(certificates) else { return Ok(None) };
     let server = TlsServer::new(tls, Arc::clone(certificates)).context("TLS cannot be set up")?;
     Ok(Some(Arc::new(server)))
 }
 
-fn accept_policy(config: &Config) -> AcceptPolicy {
+pub(super) fn accept_policy(config: &Config) -> AcceptPolicy {
     let handshake = config.gateway.timeouts.handshake;
     AcceptPolicy {
         deadlines: AcceptDeadlines { proxy_header: handshake, handshake },
@@ -181,7 +216,7 @@ fn accept_policy(config: &Config) -> AcceptPolicy {
     }
 }
 
-fn running(config: Config) -> Running {
+pub(super) fn running(config: Config) -> Running {
     let timeouts = config.gateway.timeouts;
     let pools = Pools::new(&config.gateway.upstreams, &timeouts);
     let hsts = config.tls.as_ref().and_then(|tls| tls.hsts);
@@ -221,168 +256,5 @@ struct FrontDoor {
 impl Connected for FrontDoor {
     async fn serve(&self, stream: Stream, _arrival: Arc<Arrival>, _shutdown: &ShutdownWatch) {
         self.front.serve(stream, &self.stop).await;
-    }
-}
-
-/// What a reload cannot change.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Settled {
-    threads: Option<NonZeroUsize>,
-    upstream_idle: usize,
-    metrics: observe::Metrics,
-    log_target: observe::LogTarget,
-    log_format: observe::Format,
-    keeping: Keeping,
-    control: Control,
-}
-
-impl Settled {
-    fn of(config: &Config) -> Self {
-        Self {
-            threads: config.threads,
-            upstream_idle: config.gateway.limits.upstream_idle,
-            metrics: config.metrics.clone(),
-            log_target: config.log.target.clone(),
-            log_format: config.log.format,
-            keeping: config.gateway.rendezvous.keeping().cloned().unwrap_or_default(),
-            control: config.control.clone(),
-        }
-    }
-}
-
-/// What is done on orders.
-struct Operation {
-    /// What comes by signals, and what by the control socket or from within.
-    orders: Mutex<(Signals, mpsc::Receiver<ReloadOrder>)>,
-    reread: Reread,
-    settled: Settled,
-    state: Arc<State>,
-    certificates: Option<Arc<Certificates>>,
-    listeners: Arc<Listeners>,
-    proxy: Arc<HttpProxy<Proxy>>,
-    stopping: watch::Sender<bool>,
-    metrics: Arc<GatewayMetrics>,
-}
-
-#[async_trait]
-impl ShutdownSignalWatch for Operation {
-    async fn recv(&self) -> ShutdownSignal {
-        let mut orders = self.orders.lock().await;
-        let (signals, wanted) = &mut *orders;
-        loop {
-            let (order, asker) = tokio::select! {
-                order = signals.next() => (order, None),
-                Some(asker) = wanted.recv() => (Order::Reload, asker),
-            };
-            match order {
-                Order::Reload => {
-                    let outcome = self.reload().await;
-                    if let Some(asker) = asker {
-                        // Whoever asked may have left.
-                        drop(asker.send(outcome));
-                    }
-                }
-                Order::Stop => break,
-            }
-        }
-        self.drain(signals, wanted).await;
-        // Everything is done, or may not take longer. A fast shutdown would not wait until what is left has been dropped,
-        // and written down.
-        ShutdownSignal::GracefulTerminate
-    }
-}
-
-impl Operation {
-    async fn reload(&self) -> Reloaded {
-        // Reading files blocks, which is harmless here: this thread serves nobody.
-        let (prepared, told) = (self.reread)();
-        let outcome = match prepared {
-            Some(prepared) => match self.apply(prepared).await {
-                Ok(settled) => {
-                    let warnings: Vec<String> = told.into_iter().chain(settled.map(str::to_owned)).collect();
-                    for warning in &warnings {
-                        warn!("{warning}");
-                    }
-                    Reloaded::Applied(warnings)
-                }
-                Err(error) => Reloaded::Failed(format!("{error:#}")),
-            },
-            None => Reloaded::Wrong(told),
-        };
-        let refused = match &outcome {
-            Reloaded::Applied(_) => None,
-            Reloaded::Wrong(problems) => Some(&problems[..]),
-            Reloaded::Failed(message) => Some(slice::from_ref(message)),
-        };
-        if let Some(problems) = refused {
-            // Each on a line of its own, as `check` tells them.
-            for problem in problems {
-                error!("{problem}");
-            }
-            error!("the configuration was not reloaded, the old one stays in use");
-            self.metrics.reload(observe::Reload::Refused);
-        } else {
-            info!("the configuration was reloaded");
-            self.metrics.reload(observe::Reload::Applied);
-        }
-        self.state.access_log.reopen();
-        outcome
-    }
-
-    /// Puts a configuration in use; what of it is not, if anything.
-    async fn apply(&self, prepared: Prepared) -> anyhow::Result<Option<&'static str>> {
-        let Prepared { config, certificates: loaded, store_password: _ } = prepared;
-        let certificates = match (&self.certificates, loaded) {
-            (Some(certificates), Some(loaded)) => Some((certificates, loaded)),
-            (None, None) => None,
-            (Some(_), None) | (None, Some(_)) => anyhow::bail!("TLS was switched on or off, which takes a restart"),
-        };
-        let settled = (Settled::of(&config) != self.settled).then_some(
-            "`threads`, `metrics`, `control`, `limits.upstream_idle`, `log.target`, `log.format` and where rendezvous \
-             sessions are kept change at the next restart only",
-        );
-        let tls = tls_server(&config, certificates.as_ref().map(|(certificates, _)| *certificates))?;
-        let (listeners, policy, level) = (config.listeners.clone(), accept_policy(&config), config.log.level);
-        let running = running(config);
-        for pool in running.pools.iter() {
-            pool.resolve().await;
-        }
-        self.listeners.apply(&listeners, tls, policy)?;
-        if let Some((certificates, loaded)) = certificates {
-            certificates.replace(loaded);
-        }
-        self.state.replace(running);
-        journal::set_level(level);
-        Ok(settled)
-    }
-
-    async fn drain(&self, signals: &mut Signals, wanted: &mut mpsc::Receiver<ReloadOrder>) {
-        let running = self.state.running();
-        let grace = running.gateway.timeouts.shutdown_grace;
-        self.listeners.close().await;
-        self.stopping.send_replace(true);
-        // Wakes the connections that wait for a next request.
-        self.proxy.http_cleanup().await;
-        info!("stopping: {} connections are open, and have {grace:?} to finish", self.listeners.connections());
-        tokio::select! {
-            () = self.listeners.wait_idle() => info!("stopped"),
-            () = tokio::time::sleep(grace) => {
-                warn!("stopped with {} connections open: the grace period is over", self.listeners.connections());
-            }
-            () = stop_again(signals, wanted) => warn!("stopped at once: a second signal came"),
-        }
-    }
-}
-
-/// There is nothing to be reloaded any more, and whoever asks for it is told so.
-async fn stop_again(signals: &mut Signals, wanted: &mut mpsc::Receiver<ReloadOrder>) {
-    loop {
-        tokio::select! {
-            order = signals.next() => match order {
-                Order::Reload => {}
-                Order::Stop => return,
-            },
-            Some(asker) = wanted.recv() => drop(asker),
-        }
     }
 }

@@ -32,6 +32,7 @@ mod rendezvous_races;
 mod rendezvous_stores;
 mod retry;
 mod routes;
+mod service_manager;
 mod services;
 mod support;
 mod synapse;

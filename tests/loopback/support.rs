@@ -7,6 +7,7 @@ pub(crate) mod command;
 pub(crate) mod gate;
 pub(crate) mod gateway;
 pub(crate) mod h2;
+pub(crate) mod manager;
 pub(crate) mod message;
 pub(crate) mod metrics;
 pub(crate) mod redis;

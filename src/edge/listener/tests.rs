@@ -14,7 +14,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
 use super::*;
-use crate::edge::bind::bind_all;
+use crate::edge::bind::BoundListener;
 use crate::edge::certificates::{Certificates, load};
 use crate::edge::fixture::{self, Issuer};
 use crate::edge::stream::{ClientStream, carried};
@@ -124,7 +124,8 @@ impl World {
         let issuer = Issuer::new();
         let tls = fixture::tls(vec![issuer.issue("a", &["example.com"])]);
         let (events, app) = (Arc::new(Recorder::default()), Arc::new(app));
-        let bound = bind_all(&sections(&yaml.replace("FOLDER", &issuer.path().display().to_string()))).unwrap();
+        let listeners = sections(&yaml.replace("FOLDER", &issuer.path().display().to_string()));
+        let bound = listeners.into_iter().map(|listener| BoundListener::bind(listener).unwrap()).collect();
         let listeners = Listeners::new(bound, Some(server(&tls)), policy, app.clone(), events.clone());
         let (shutdown, watching) = watch::channel(false);
         let mut service = listeners.service();

@@ -77,12 +77,15 @@ impl Gateway {
         let file = write(directory.path(), yaml);
         let wanted = listeners(&std::fs::read_to_string(&file).unwrap());
         let mut command = Command::new(env!("CARGO_BIN_EXE_synapse-gateway"));
-        command.args(["run", "-c"]).arg(file).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        command.args(["run", "-c"]).arg(file).stdin(Stdio::null()).stdout(Stdio::null());
         for name in ["JOURNAL_STREAM", "NOTIFY_SOCKET", "RUNTIME_DIRECTORY"] {
             command.env_remove(name);
         }
         adjust(&mut command, directory.path());
+        command.stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
+        // It has what it was passed; we must not have that too.
+        drop(command);
         let lines = Arc::new(Lines::default());
         let (stderr, sink) = (child.stderr.take().unwrap(), Arc::clone(&lines));
         thread::spawn(move || {
