@@ -60,7 +60,7 @@ pub fn control_socket(sources: &[Source]) -> Option<PathBuf> {
 pub fn is_written(sources: &[Source]) -> bool {
     let written = |(index, source): (usize, &Source)| {
         let mut findings = Findings::default();
-        parse::parse(index, &source.bytes, &mut findings).is_some() || findings.count() > 0
+        parse(index, &source.bytes, Dialect::Gateway, &mut findings).is_some() || findings.count() > 0
     };
     sources.iter().enumerate().any(written)
 }
