@@ -47,6 +47,7 @@ pub mod throttle;
 pub mod tls;
 mod versions;
 pub mod watch;
+mod writers;
 
 #[cfg(test)]
 mod fixture;

@@ -199,9 +199,13 @@ impl Role {
             Self::FederationInbound => &[Self::FederationReader, Self::Generic, Self::Main],
             Self::RoomReader | Self::Encryption | Self::Login | Self::UserDirectory => READER,
             Self::Pagination => &[Self::RoomReader, Self::ClientReader, Self::Generic, Self::Main],
-            // Of typing and of quarantine another process answers with 500 (`synapse/rest/client/room.py`,
-            // `RoomTypingRestServlet`).
-            Self::Main | Self::Stream(Stream::Typing | Stream::QuarantinedMediaChanges) => &[],
+            // Another process answers with 500: it asserts that it is the writer (`RoomTypingRestServlet` in
+            // `synapse/rest/client/room.py`, `_can_write_to_device` and its like in `synapse/storage/databases/main`).
+            Self::Main
+            | Self::Stream(Stream::Typing | Stream::ToDevice | Stream::Receipts | Stream::QuarantinedMediaChanges) => {
+                &[]
+            }
+            Self::Stream(Stream::ThreadSubscriptions) if writes => &[],
             // Another worker answers with 500 or 405 (`synapse/rest/client/push_rule.py`).
             Self::Stream(Stream::PushRules) if writes => &[],
             Self::Stream(Stream::DeviceLists) => &[Self::Encryption, Self::ClientReader, Self::Generic, Self::Main],
@@ -210,14 +214,9 @@ impl Role {
             | Self::EventCreator
             | Self::FederationReader
             | Self::Admin
-            | Self::Stream(
-                Stream::PushRules
-                | Stream::ToDevice
-                | Stream::AccountData
-                | Stream::Presence
-                | Stream::Receipts
-                | Stream::ThreadSubscriptions,
-            ) => GENERIC,
+            | Self::Stream(Stream::PushRules | Stream::AccountData | Stream::Presence | Stream::ThreadSubscriptions) => {
+                GENERIC
+            }
         }
     }
 

@@ -28,6 +28,7 @@ use super::rendezvous::Desk;
 use super::state::{Running, State};
 use super::stream;
 use super::versions;
+use super::writers::Writers;
 use crate::decide::{Action, Decision, Destination, Forward};
 use crate::headers::{Client, is_stripped};
 use crate::inbound::{Inbound, Refusal};
@@ -54,6 +55,9 @@ const HOP_BY_HOP: [HeaderName; 4] = [
 /// The kind of error by which a request leaves a worker for the main process.
 const DOUBTED: &str = "DoubtfulAnswer";
 
+/// The kind of error by which a request is sent again that was lost behind the process that had it.
+const LOST_BEHIND: &str = "LostBehindUpstream";
+
 /// What takes less was no waiting.
 const WAITED: Duration = Duration::from_millis(1);
 
@@ -66,13 +70,14 @@ pub(super) struct Proxy {
     state: Arc<State>,
     readiness: Readiness,
     accounts: Accounts,
+    writers: Writers,
 }
 
 impl Proxy {
     /// A proxy that shares `state` with the rest of the process.
     #[must_use]
     pub(super) fn new(state: Arc<State>) -> Self {
-        Self { readiness: Readiness::default(), accounts: Accounts::default(), state }
+        Self { readiness: Readiness::default(), accounts: Accounts::default(), writers: Writers::default(), state }
     }
 
     /// Reads the request and decides.
@@ -149,6 +154,16 @@ impl Proxy {
         let placement = Placement::Key { hash, strict };
         let destination = Destination::Role { role, writes, placement, by_token: false };
         Forward { destination, ..forward }
+    }
+
+    /// The process without which the one that was asked could not answer, where that may have been all that was wrong
+    /// with a request that can be sent again.
+    async fn lost_behind(&self, session: &Session, status: StatusCode, ctx: &Context) -> Option<String> {
+        let again = may_repeat(&session.req_header().method) && !ctx.resent && is_for_synapse(ctx);
+        if status != StatusCode::BAD_GATEWAY || !again || session.as_downstream().retry_buffer_truncated() {
+            return None;
+        }
+        self.writers.gone(&ctx.running).await
     }
 
     /// The answer to a rendezvous request; None if there is nobody to tell.
@@ -238,6 +253,16 @@ async fn place(ctx: &mut Context) -> Result<()> {
         }
         Err(error) => Err(ctx.refuse(error)),
     }
+}
+
+/// Whether a request does nothing when it is done twice.
+fn may_repeat(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD | Method::PUT)
+}
+
+/// Whether a request is for Synapse, and not for an upstream of the operator's own.
+fn is_for_synapse(ctx: &Context) -> bool {
+    matches!(ctx.forward, Some(Forward { destination: Destination::Role { .. }, .. }))
 }
 
 /// HTTP/2 splits cookies into fields for compression; HTTP/1.1 has one (RFC 9113, section 8.2.3).
@@ -399,7 +424,7 @@ impl ProxyHttp for Proxy {
             error.etype(),
             ErrorType::ConnectionClosed | ErrorType::ReadError | ErrorType::WriteError | ErrorType::H2Error
         );
-        if *error.etype() == ErrorType::Custom(DOUBTED) {
+        if matches!(error.etype(), ErrorType::Custom(DOUBTED | LOST_BEHIND)) {
             error.set_retry(true);
             return error;
         }
@@ -412,8 +437,8 @@ impl ProxyHttp for Proxy {
         let stale = reused && harmless;
         // A process that was lost in the middle of a request may have carried it out, and may have been lost because of
         // it: another one is asked once, and only for what does nothing when it is done twice.
-        let again = matches!(*method, Method::GET | Method::HEAD | Method::PUT) && !ctx.resent;
-        let others = matches!(ctx.forward, Some(Forward { destination: Destination::Role { .. }, .. }));
+        let again = may_repeat(method) && !ctx.resent;
+        let others = is_for_synapse(ctx);
         let elsewhere = !stale && again && others;
         let retry = lost && !answered && (stale || elsewhere) && !session.as_downstream().retry_buffer_truncated();
         if retry && elsewhere {
@@ -457,13 +482,20 @@ impl ProxyHttp for Proxy {
         Ok(())
     }
 
-    /// An answer that may mean that the worker does not know the endpoint is not passed on: the main process is asked.
+    /// Two kinds of answers are not passed on: one that may mean that the worker does not know the endpoint, since the
+    /// main process is asked; and one of a process that lost another one while it worked for the request.
     async fn upstream_response_filter(
         &self,
         session: &mut Session,
         response: &mut ResponseHeader,
         ctx: &mut Context,
     ) -> Result<()> {
+        if let Some(gone) = self.lost_behind(session, response.status, ctx).await {
+            ctx.resent = true;
+            ctx.placed = None;
+            self.state.metrics.resent(&gone);
+            return Err(Error::explain(ErrorType::Custom(LOST_BEHIND), "it is sent again").into_up());
+        }
         let endpoint = ctx.forward.as_ref().and_then(|forward| forward.endpoint);
         let (Some(endpoint), Some(upstream)) = (endpoint, ctx.upstream) else { return Ok(()) };
         let recognition = &ctx.running.recognition;

@@ -71,7 +71,7 @@ metrics! {
     UPSTREAM_ANSWER = "upstream_answer_seconds" ["upstream", "role"]
         "Time from the request head to the head of the process's answer, without the wait for a place there.";
     UPSTREAM_RESENDS = "upstream_resends_total" ["upstream"]
-        "Requests that were sent again because this process was lost while it had them.";
+        "Requests that were sent again because this process was lost while it, or another one through it, had them.";
     UPSTREAM_OUTAGES = "upstream_outages_total" ["upstream"]
         "How often a process was taken out of service because it did not answer.";
     UPSTREAM_UNKNOWN_ENDPOINTS = "upstream_unknown_endpoints_total" ["upstream"]

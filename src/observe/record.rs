@@ -77,7 +77,7 @@ pub struct AccessRecord<'a> {
     pub reused: Option<bool>,
     /// How often the request was sent to an upstream again, attempts to connect included.
     pub retries: u32,
-    /// Whether it was sent again because its process was lost while it had it.
+    /// Whether it was sent again because its process, or another one behind that, was lost while it had it.
     pub resent: bool,
     /// Bytes of the request body that were read from the client.
     pub bytes_in: u64,

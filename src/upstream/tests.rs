@@ -30,7 +30,7 @@ fn a_role_is_served_by_its_own_workers_and_then_by_those_that_stand_in() {
     let (upstreams, problems) = build(
         "{main: {address: 'a:1'}, s1: {address: 'a:2', roles: [sync]}, s2: {address: 'a:3', roles: [sync, initial_sync]},
           g: {address: 'a:4'}, f: {address: 'a:5', roles: [federation_reader], resources: [federation]},
-          w: {address: 'a:6', streams: [typing, push_rules], resources: [client]}}",
+          w: {address: 'a:6', streams: [typing, push_rules, receipts], resources: [client]}}",
     );
     assert_eq!(problems, [""; 0]);
     let upstreams = upstreams.unwrap();
@@ -45,8 +45,13 @@ fn a_role_is_served_by_its_own_workers_and_then_by_those_that_stand_in() {
     check(Role::Stream(Stream::Typing), true, &["w"]);
     check(Role::Stream(Stream::PushRules), true, &["w"]);
     check(Role::Stream(Stream::PushRules), false, &["w", "g", "main"]);
+    check(Role::Stream(Stream::Receipts), true, &["w"]);
     // The main process is the writer.
-    check(Role::Stream(Stream::ToDevice), true, &["g", "main"]);
+    check(Role::Stream(Stream::ToDevice), true, &["main"]);
+    check(Role::Stream(Stream::ThreadSubscriptions), true, &["main"]);
+    check(Role::Stream(Stream::ThreadSubscriptions), false, &["g", "main"]);
+    // Whoever is asked passes it on to the writer.
+    check(Role::Stream(Stream::AccountData), true, &["g", "main"]);
     check(Role::Stream(Stream::QuarantinedMediaChanges), true, &["main"]);
 }
 

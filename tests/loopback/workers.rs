@@ -296,6 +296,73 @@ fn a_request_that_was_lost_with_its_process_is_asked_of_another_once() {
     Metrics::of(&gateway).wait("upstream_resends_total{upstream=\"w\"}", 1.0);
 }
 
+#[test]
+fn what_only_the_writer_of_a_stream_can_do_waits_for_the_writer() {
+    let (main, other) = (named("main"), named("other"));
+    let port = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = port.local_addr().unwrap();
+    drop(port);
+    let sections = format!(
+        "upstreams: {{main: {{address: '{}'}}, g: {{address: '{}'}}, w: {{address: '{address}', streams: [to_device, receipts]}}}}\n",
+        main.address(),
+        other.address(),
+    );
+    let others = identity(&main.address());
+    let others = others.lines().filter(|line| !line.starts_with("upstreams: ")).collect::<Vec<_>>().join("\n");
+    let gateway = Gateway::start(&format!("{others}\n{sections}{LISTENERS}"));
+    let waiting: Vec<_> =
+        ["PUT /_matrix/client/v3/sendToDevice/m.dummy/1", "POST /_matrix/client/v3/rooms/!r/receipt/m.read/$e"]
+            .into_iter()
+            .map(|request| {
+                let mut client = gateway.client();
+                client.send(format!("{request} HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n{{}}"));
+                (request, client)
+            })
+            .collect();
+    gateway.line(|line| line == "warning: upstream w: it does not answer");
+    let _writer = Upstream::on(TcpListener::bind(address).unwrap(), |connection| serve(connection, "writer"));
+    for (request, mut client) in waiting {
+        let told = client.response();
+        assert_eq!((told.status(), &told.json()["name"]), (200, &Value::from("writer")), "{request}");
+    }
+}
+
+#[test]
+fn a_request_that_was_lost_behind_its_process_is_sent_again_once() {
+    let asked = Arc::new(Mutex::new(Vec::<String>::new()));
+    let seen = Arc::clone(&asked);
+    // As a worker does that loses the main process in the middle of a request.
+    let worker = Upstream::new(move |request, peer| {
+        let this = format!("{} {}", request.method(), request.target());
+        let mut asked = seen.lock().unwrap();
+        let before = asked.iter().filter(|other| **other == this).count();
+        asked.push(this);
+        let bad = before == 0 && request.target() != "/health";
+        let told = if bad { answer("502 Bad Gateway", r#"{"errcode":"M_UNKNOWN","error":"x"}"#) } else { fine() };
+        peer.send(told).map_or(Then::Close, |()| Then::Next)
+    });
+    let main = named("main");
+    let [gateway, other] = [(); 2].map(|()| before(&[("main", &main, ""), ("w", &worker, "")], METRICS));
+    let check = |gateway: &Gateway, method: &str, number: u32, status: u16, times: usize| {
+        let target = format!("/_matrix/client/v3/rooms/!r/send/m.room.message/{number}");
+        let mut client = gateway.client();
+        client.send(format!("{method} {target} HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nbody"));
+        assert_eq!(client.response().status(), status, "{method} {number}");
+        let this = format!("{method} {target}");
+        assert_eq!(asked.lock().unwrap().iter().filter(|other| **other == this).count(), times, "{this}");
+        let entry = gateway.log_where(|entry| entry["target"] == *target && entry["method"] == method);
+        assert_eq!(entry["resent"], Value::from(times > 1), "{entry}");
+    };
+    // Such an answer may have another reason, as another server has.
+    check(&other, "PUT", 1, 502, 1);
+    drop(main);
+    check(&gateway, "PUT", 2, 200, 2);
+    check(&gateway, "POST", 3, 502, 1);
+    let bodies = worker.requests().into_iter().filter(|request| request.method() == "PUT");
+    assert!(bodies.into_iter().all(|request| request.body.bytes == b"body"));
+    Metrics::of(&gateway).wait("upstream_resends_total{upstream=\"main\"}", 1.0);
+}
+
 /// Long polls wait for news most of the time, and others for an answer: neither takes the places of the other.
 #[test]
 fn long_polls_and_other_requests_do_not_keep_each_other_waiting() {
