@@ -40,7 +40,7 @@ impl Drain {
         for answer in self.gateway.order(&order)? {
             match answer? {
                 Answer::Draining { requests, long_polls } if shows => {
-                    self.tell(out, "draining", requests, long_polls)?
+                    self.tell(out, "draining", requests, long_polls)?;
                 }
                 Answer::Draining { .. } => {}
                 Answer::Drained if self.json => {

@@ -29,6 +29,7 @@ use crate::reply::{Body, Reply};
 
 /// Says why and where a request goes, without sending it
 #[derive(Debug, StructOpt)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub(super) struct Explain {
     #[structopt(flatten)]
     running: Running,

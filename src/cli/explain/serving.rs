@@ -54,10 +54,12 @@ fn why(plan: &Plan, Choice { role: as_role, .. }: Choice, role: Role, placement:
         Placement::LeastLoaded => format!("the least busy of {members}"),
         Placement::First => format!("the first of {members}"),
     };
-    match as_role {
-        _ if as_role == role => how,
-        _ if plan.has_own(role) => format!("{how} of {as_role}, since nobody of {role} is there"),
-        _ => format!("{how} of {as_role}, since no process has {role}"),
+    if as_role == role {
+        how
+    } else if plan.has_own(role) {
+        format!("{how} of {as_role}, since nobody of {role} is there")
+    } else {
+        format!("{how} of {as_role}, since no process has {role}")
     }
 }
 

@@ -94,7 +94,7 @@ fn what_is_no_order_is_refused_and_harms_nobody() {
     check(b"{\"order\":\"undrain\",\"process\":\"a\"}\n", "there is no process of that name");
     check(&[b'['; 3000].iter().chain(b"\n").copied().collect::<Vec<_>>(), "that is no order: ");
     check(&[b' '; 4096], "an order is one line of at most 4096 bytes");
-    check(&[b'x'; 100_000], "an order is one line of at most 4096 bytes");
+    check(&vec![b'x'; 100_000], "an order is one line of at most 4096 bytes");
     // Who leaves without a word, or in the middle of one, is forgotten.
     connect(&path);
     connect(&path).write_all(b"{\"order\":").unwrap();
