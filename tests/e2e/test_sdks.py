@@ -45,10 +45,28 @@ async def nio_session(world: World) -> None:
 
 def test_matrix_js_sdk_logs_in_syncs_and_sends(world: World):
     world.synapse.register("jssdk", PASSWORD)
-    script = NODE_MODULES.parent / "session.mjs"
-    script.write_bytes((SDK / "session.mjs").read_bytes())  # beside its node_modules
+    result = js_session(world, "session.mjs", "jssdk", PASSWORD)
+    assert result["userId"] == f"@jssdk:{world.server_name}"
+    assert result["received"] == result["sent"]
+    assert result["body"] == "hello from js-sdk"
+
+
+def test_matrix_js_sdk_sends_and_reads_encrypted_messages(world: World):
+    """Keys, devices, messages to devices, events and syncs each go through other processes, where there are several."""
+    for user in ("keeps-secrets", "is-told-them"):
+        world.synapse.register(user, PASSWORD)
+    result = js_session(world, "encrypted.mjs", PASSWORD, "keeps-secrets", "is-told-them")
+    assert result["received"] == [["one", "two"], ["one", "two"], ["three", "four"]]
+    assert result["sentAs"] == ["m.room.encrypted"] * 4
+    assert result["receivedAs"] == ["m.room.encrypted"] * 6
+
+
+def js_session(world: World, name: str, *arguments: str) -> dict:
+    """What a script with matrix-js-sdk prints at its end."""
+    script = NODE_MODULES.parent / name
+    script.write_bytes((SDK / name).read_bytes())  # beside its node_modules
     done = subprocess.run(
-        [str(NODE), str(script), world.gateway.url, "jssdk", PASSWORD],
+        [str(NODE), str(script), world.gateway.url, *arguments],
         env={**os.environ, "NODE_EXTRA_CA_CERTS": str(world.authority.file)},
         capture_output=True,
         text=True,
@@ -56,7 +74,4 @@ def test_matrix_js_sdk_logs_in_syncs_and_sends(world: World):
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    result = json.loads(done.stdout.splitlines()[-1])
-    assert result["userId"] == f"@jssdk:{world.server_name}"
-    assert result["received"] == result["sent"]
-    assert result["body"] == "hello from js-sdk"
+    return json.loads(done.stdout.splitlines()[-1])
