@@ -17,6 +17,7 @@ pub mod control;
 mod descriptors;
 mod exposition;
 mod failure;
+pub mod handover;
 mod health;
 mod housekeeping;
 pub mod import;

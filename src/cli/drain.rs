@@ -63,6 +63,8 @@ impl Drain {
                 }
                 other @ (Answer::Status(_)
                 | Answer::Reloaded { .. }
+                | Answer::Start { .. }
+                | Answer::HandedOver { .. }
                 | Answer::Wrong { .. }
                 | Answer::Undrained
                 | Answer::Failed { .. }) => return Err(unexpected(&other)),

@@ -28,18 +28,29 @@ pub(super) struct Gateway {
 }
 
 impl Gateway {
-    /// The configuration.
+    /// Where the control socket is.
+    pub(super) fn socket(&self) -> anyhow::Result<PathBuf> {
+        self.socket.clone().or_else(|| socket(self.config.path())).context(
+            "there is no control socket: is the gateway running? One that was started by hand needs `control.socket`",
+        )
+    }
+
+    /// The configuration file.
     pub(super) fn config(&self) -> &Path {
         self.config.path()
     }
 
     /// Gives an order; the answers come one by one. One that says that it failed is an error.
     pub(super) fn order(&self, order: &Order) -> anyhow::Result<impl Iterator<Item = anyhow::Result<Answer>> + use<>> {
-        let Some(path) = self.socket.clone().or_else(|| socket(self.config.path())) else {
-            bail!(
-                "there is no control socket: is the gateway running? One that was started by hand needs `control.socket`"
-            );
-        };
+        Ok(self.call(order)?.0)
+    }
+
+    /// As [`Gateway::order`], with the connection on which the answers come.
+    pub(super) fn call(
+        &self,
+        order: &Order,
+    ) -> anyhow::Result<(impl Iterator<Item = anyhow::Result<Answer>> + use<>, UnixStream)> {
+        let path = self.socket()?;
         let reach = || format!("the gateway cannot be reached at {}: is it running, and are you root?", path.display());
         let mut stream = UnixStream::connect(&path).with_context(reach)?;
         stream.set_read_timeout(Some(SILENCE))?;
@@ -51,8 +62,9 @@ impl Gateway {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
             written => written.context("the gateway does not listen")?,
         }
+        let connection = stream.try_clone()?;
         let lines = BufReader::new(stream.take(LONGEST)).lines();
-        Ok(lines.map(|line| {
+        let answers = lines.map(|line| {
             let line = line.context("the gateway does not answer")?;
             let answer =
                 serde_json::from_str(&line).context("the gateway answers what this version does not understand")?;
@@ -60,7 +72,8 @@ impl Gateway {
                 bail!(message);
             }
             Ok(answer)
-        }))
+        });
+        Ok((answers, connection))
     }
 
     /// Gives an order that has one answer.

@@ -89,6 +89,18 @@ pub enum BindError {
     },
 }
 
+impl BindError {
+    /// What it means where the process with this id hands its sockets over.
+    pub(super) fn beside(self, other: Option<u32>) -> Self {
+        match self {
+            Self::Held { address, holder } if other.is_some() && u32::try_from(holder.pid).ok() == other => {
+                Self::Ours(address)
+            }
+            other => other,
+        }
+    }
+}
+
 /// A process that has a port.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Holder {
@@ -131,6 +143,8 @@ impl BoundListener {
             BoundSocket::Unix(..) => None,
         };
         let bound = Self { settings: ArcSwap::from_pointee(settings.clone()), port, name, socket };
+        // Others have it too until this process serves.
+        bound.outlive();
         bound.update(settings);
         Ok(bound)
     }
@@ -147,8 +161,17 @@ impl BoundListener {
 
     /// Leaves the file of a Unix socket where it is: the socket lives on elsewhere.
     pub(super) fn outlive(&self) {
+        self.file_stays(true);
+    }
+
+    /// The file of a Unix socket goes with this listener again.
+    pub(super) fn own(&self) {
+        self.file_stays(false);
+    }
+
+    fn file_stays(&self, stays: bool) {
         if let BoundSocket::Unix(_, file) = &self.socket {
-            file.stays.store(true, Ordering::Relaxed);
+            file.stays.store(stays, Ordering::Relaxed);
         }
     }
 

@@ -7,25 +7,27 @@ mod wire;
 use std::io;
 use std::os::unix::net::UnixListener as StdListener;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use log::{debug, info, warn};
 use pingora_core::server::ShutdownWatch;
 use pingora_core::services::background::BackgroundService;
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::{sleep, timeout};
 
 pub use self::wire::{Answer, Order, Process, Status};
 use super::bind::{BoundListener, BoundSocket};
+use super::handover::Guest;
 use super::listener::Listeners;
 use super::pool::Pool;
 use super::runtime;
 use super::state::{Running, State};
+use super::store;
 use crate::inbound::Serve;
 use crate::listen::{Address, Control, Listener, Transport};
 use crate::role::Role;
@@ -49,18 +51,47 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// How often it is told that it has not.
 const TELL_EVERY: Duration = Duration::from_secs(1);
 
-/// A wish for a reload, with whom to tell what came of it.
-pub(super) type ReloadOrder = Option<oneshot::Sender<Reloaded>>;
+/// A wish for a reload.
+#[derive(Debug)]
+pub(super) enum ReloadOrder {
+    /// From within this process.
+    Within,
+    /// From somebody who is told what comes of it.
+    Asked {
+        /// Whether they start a new process where it takes one.
+        starts: bool,
+        /// How they are told. It is closed when they leave.
+        told: mpsc::Sender<Reloaded>,
+    },
+}
 
 /// What came of a reload.
 #[derive(Debug)]
 pub(super) enum Reloaded {
     /// It is in use; with warnings.
     Applied(Vec<String>),
+    /// It takes a new process, for this reason, which whoever asked is to start; more will be told.
+    Start(String),
+    /// A new process has taken over, for this reason.
+    HandedOver(u32, String),
     /// The configuration is wrong.
     Wrong(Vec<String>),
     /// It is right, and could not be put in use.
     Failed(String),
+}
+
+impl From<Reloaded> for Answer {
+    fn from(outcome: Reloaded) -> Self {
+        match outcome {
+            Reloaded::Applied(warnings) => Self::Reloaded { warnings },
+            Reloaded::Start(why) => Self::Start { why },
+            Reloaded::HandedOver(pid, why) => Self::HandedOver { pid, why },
+            Reloaded::Wrong(problems) => Self::Wrong { problems },
+            Reloaded::Failed(message) => {
+                Self::Failed { message: format!("{message}; the old configuration stays in use") }
+            }
+        }
+    }
 }
 
 /// Where commands look for the gateway, whose configuration names `configured`; None if there is no place to look at.
@@ -94,19 +125,22 @@ pub(super) struct Controls {
     pub(super) state: Arc<State>,
     pub(super) listeners: Arc<Listeners>,
     pub(super) reload: mpsc::Sender<ReloadOrder>,
+    pub(super) guest: Arc<Guest>,
     pub(super) started: Instant,
 }
 
 /// Serves the socket.
 pub(super) struct ControlService {
-    bound: Mutex<Option<BoundListener>>,
+    bound: Arc<BoundListener>,
     controls: Arc<Controls>,
+    /// Whether the socket is another process's now.
+    left: watch::Receiver<bool>,
 }
 
 impl ControlService {
     /// Serves a bound socket.
-    pub(super) fn new(bound: BoundListener, controls: Controls) -> Self {
-        Self { bound: Mutex::new(Some(bound)), controls: Arc::new(controls) }
+    pub(super) fn new(bound: Arc<BoundListener>, controls: Controls, left: watch::Receiver<bool>) -> Self {
+        Self { bound, controls: Arc::new(controls), left }
     }
 
     async fn accept(&self, listener: &UnixListener) {
@@ -139,17 +173,18 @@ impl ControlService {
 #[async_trait]
 impl BackgroundService for ControlService {
     async fn start(&self, mut shutdown: ShutdownWatch) {
-        let bound = self.bound.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some(BoundListener { socket: BoundSocket::Unix(listener, _file), .. }) = bound else { return };
-        let listener = match listen(&listener) {
+        let BoundSocket::Unix(listener, _) = &self.bound.socket else { return };
+        let listener = match listen(listener) {
             Ok(listener) => listener,
             Err(error) => {
                 warn!("commands cannot reach this gateway: {error}");
                 return;
             }
         };
+        let mut left = self.left.clone();
         tokio::select! {
             () = self.accept(&listener) => {}
+            _ = left.wait_for(|left| *left) => {}
             _ = shutdown.changed() => {}
         }
     }
@@ -187,11 +222,12 @@ impl Asker {
 }
 
 async fn serve(controls: &Controls, stream: UnixStream) -> io::Result<()> {
-    let (reader, stream) = stream.into_split();
+    let (mut reader, stream) = stream.into_split();
     let mut asker = Asker { stream };
-    let answer = match order(reader).await? {
+    let (order, more) = order(&mut reader).await?;
+    let answer = match order {
         Ok(Order::Status) => Answer::Status(controls.status()),
-        Ok(Order::Reload) => controls.reload().await,
+        Ok(Order::Reload { starts }) => return controls.reload(starts, &mut asker, reader).await,
         Ok(Order::Drain { process, force, within_ms }) => match controls.drain(&process, force) {
             Ok(()) => controls.idle(&process, Duration::from_millis(within_ms), &mut asker).await?,
             Err(message) => Answer::Failed { message },
@@ -200,19 +236,39 @@ async fn serve(controls: &Controls, stream: UnixStream) -> io::Result<()> {
             Ok(()) => Answer::Undrained,
             Err(message) => Answer::Failed { message },
         },
+        Ok(Order::TakeOver) => {
+            let stream = reader.reunite(asker.stream).map_err(io::Error::other)?;
+            let Err(stream) = controls.guest.enter(stream) else { return Ok(()) };
+            asker = Asker { stream: stream.into_split().1 };
+            Answer::Failed { message: "no process is to take over".to_owned() }
+        }
+        Ok(Order::Session) => {
+            let stream = reader.reunite(asker.stream).map_err(io::Error::other)?;
+            return store::answer(&controls.state.store, &more, stream).await;
+        }
         Err(message) => Answer::Failed { message },
     };
     asker.tell(&answer).await
 }
 
-/// Reads one line; the inner error is what is wrong with it.
-async fn order(reader: OwnedReadHalf) -> io::Result<Result<Order, String>> {
+/// Reads one line, and perhaps more; the inner error is what is wrong with it.
+async fn order(reader: &mut OwnedReadHalf) -> io::Result<(Result<Order, String>, Vec<u8>)> {
     let mut line = Vec::new();
-    timeout(DEADLINE, BufReader::new(reader.take(LONGEST)).read_until(b'\n', &mut line)).await??;
-    if !line.ends_with(b"\n") {
-        return Ok(Err(format!("an order is one line of at most {LONGEST} bytes")));
-    }
-    Ok(serde_json::from_slice(&line).map_err(|error| format!("that is no order: {error}")))
+    let read = async {
+        let mut reader = reader.take(LONGEST);
+        loop {
+            let from = line.len();
+            let ended = reader.read_buf(&mut line).await? == 0;
+            let end = line.iter().skip(from).position(|byte| *byte == b'\n');
+            if ended || end.is_some() {
+                return io::Result::Ok(end.map(|end| line.split_off(from + end + 1)));
+            }
+        }
+    };
+    let Some(more) = timeout(DEADLINE, read).await?? else {
+        return Ok((Err(format!("an order is one line of at most {LONGEST} bytes")), Vec::new()));
+    };
+    Ok((serde_json::from_slice(&line).map_err(|error| format!("that is no order: {error}")), more))
 }
 
 impl Controls {
@@ -244,19 +300,25 @@ impl Controls {
         }
     }
 
-    async fn reload(&self) -> Answer {
-        let (told, outcome) = oneshot::channel();
+    /// Has the configuration read again, and tells what comes of it.
+    async fn reload(&self, starts: bool, asker: &mut Asker, mut reader: OwnedReadHalf) -> io::Result<()> {
+        let (told, mut outcomes) = mpsc::channel(1);
         let stopping = || Answer::Failed { message: "the gateway is stopping".to_owned() };
-        if self.reload.send(Some(told)).await.is_err() {
-            return stopping();
+        if self.reload.send(ReloadOrder::Asked { starts, told }).await.is_err() {
+            return asker.tell(&stopping()).await;
         }
-        match outcome.await {
-            Ok(Reloaded::Applied(warnings)) => Answer::Reloaded { warnings },
-            Ok(Reloaded::Wrong(problems)) => Answer::Wrong { problems },
-            Ok(Reloaded::Failed(message)) => {
-                Answer::Failed { message: format!("{message}; the old configuration stays in use") }
+        loop {
+            let outcome = tokio::select! {
+                outcome = outcomes.recv() => outcome,
+                // They say nothing more, so they have left, and the process that they were to start is not to be waited for.
+                _ = reader.read_u8(), if starts => return Err(io::ErrorKind::BrokenPipe.into()),
+            };
+            let is_last = !matches!(outcome, Some(Reloaded::Start(_)));
+            // Before the channel is closed, which tells that they know.
+            asker.tell(&outcome.map_or_else(stopping, Answer::from)).await?;
+            if is_last {
+                return Ok(());
             }
-            Err(_) => stopping(),
         }
     }
 

@@ -1,8 +1,10 @@
-//! What a running gateway does on orders: read its configuration again, and stop.
+//! What a running gateway does on orders: read its configuration again, hand over to another process, and stop.
 
 use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
 use std::slice;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex as StdMutex, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use log::{error, info, warn};
@@ -10,10 +12,12 @@ use pingora_core::apps::HttpServerApp as _;
 use pingora_core::server::{ShutdownSignal, ShutdownSignalWatch};
 use pingora_proxy::HttpProxy;
 use tokio::sync::{Mutex, mpsc, watch};
+use tokio::time::timeout;
 
 use super::bind::BoundListener;
 use super::certificates::Certificates;
 use super::control::{ReloadOrder, Reloaded};
+use super::handover::{Arrival, Estate, Failed, Guest, Program, Ready, give, send_for};
 use super::journal;
 use super::listener::Listeners;
 use super::metrics::GatewayMetrics;
@@ -26,6 +30,12 @@ use crate::config::Config;
 use crate::listen::Control;
 use crate::observe;
 use crate::rendezvous::Keeping;
+
+/// How long connections that wait for a request are kept once another process serves, at most.
+const LAST_REQUESTS: Duration = Duration::from_secs(10);
+
+/// How long it may take to tell whoever asked that another process has taken over.
+const TELLING: Duration = Duration::from_secs(2);
 
 /// What a reload cannot change.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,6 +61,20 @@ impl Settled {
             control: config.control.clone(),
         }
     }
+
+    /// The keys that differ.
+    fn changed(&self, other: &Self) -> Vec<&'static str> {
+        let keys = [
+            ("threads", self.threads != other.threads),
+            ("limits.upstream_idle", self.upstream_idle != other.upstream_idle),
+            ("metrics", self.metrics != other.metrics),
+            ("log.target", self.log_target != other.log_target),
+            ("log.format", self.log_format != other.log_format),
+            ("rendezvous.store", self.keeping != other.keeping),
+            ("control", self.control != other.control),
+        ];
+        keys.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key).collect()
+    }
 }
 
 /// What is done on orders.
@@ -68,6 +92,15 @@ pub(super) struct Operation {
     pub(super) stopping: watch::Sender<bool>,
     pub(super) metrics: Arc<GatewayMetrics>,
     pub(super) service: Arc<ServiceManager>,
+    /// The control socket.
+    pub(super) control: Option<Arc<BoundListener>>,
+    /// Whether the control socket is another process's now.
+    pub(super) left: watch::Sender<bool>,
+    /// Brings in a new process.
+    pub(super) guest: Arc<Guest>,
+    pub(super) program: Program,
+    /// What is to be said to the process whose place this one takes.
+    pub(super) arrival: StdMutex<Option<Arrival>>,
 }
 
 #[async_trait]
@@ -76,32 +109,56 @@ impl ShutdownSignalWatch for Operation {
         let mut orders = self.orders.lock().await;
         let (signals, wanted) = &mut *orders;
         let mut announced = false;
-        loop {
-            let (order, asker) = tokio::select! {
+        let end = loop {
+            let order = tokio::select! {
                 () = self.all_accept(), if !announced => {
                     self.announce();
                     announced = true;
                     continue;
                 }
-                order = signals.next() => (order, None),
-                Some(asker) = wanted.recv() => (Order::Reload, asker),
+                order = signals.next() => match order {
+                    Order::Reload => Wish { starts: false, hands_over: true, told: None },
+                    Order::Stop => break End::Stopped,
+                },
+                Some(order) = wanted.recv() => Wish::from(order),
             };
-            match order {
-                Order::Reload => {
-                    let outcome = self.reload().await;
-                    if let Some(asker) = asker {
-                        // Whoever asked may have left.
-                        drop(asker.send(outcome));
-                    }
-                }
-                Order::Stop => break,
+            if let Some(end) = self.reload(order, signals).await {
+                break end;
             }
-        }
-        self.drain(signals, wanted).await;
+        };
+        self.drain(end, signals, wanted).await;
         // Everything is done, or may not take longer. A fast shutdown would not wait until what is left has been dropped,
         // and written down.
         ShutdownSignal::GracefulTerminate
     }
+}
+
+/// A reload that somebody wants.
+struct Wish {
+    /// Whether they start a new process where it takes one.
+    starts: bool,
+    /// Whether it may take one.
+    hands_over: bool,
+    told: Option<mpsc::Sender<Reloaded>>,
+}
+
+impl From<ReloadOrder> for Wish {
+    fn from(order: ReloadOrder) -> Self {
+        match order {
+            // That Synapse's configuration has changed is no reason to go over to a program that was installed meanwhile.
+            ReloadOrder::Within => Self { starts: false, hands_over: false, told: None },
+            ReloadOrder::Asked { starts, told } => Self { starts, hands_over: true, told: Some(told) },
+        }
+    }
+}
+
+/// Why the process ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// It was told to.
+    Stopped,
+    /// Another process serves.
+    Succeeded,
 }
 
 impl Operation {
@@ -114,7 +171,15 @@ impl Operation {
 
     /// Connections are served from now on.
     fn announce(&self) {
-        self.service.keep(&self.sockets());
+        if let Some(arrival) = self.arrival.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            if let Err(error) = arrival.accepting(self.control_path()) {
+                warn!("the process before this one has not said farewell: {error:#}");
+            }
+        }
+        self.service.speak();
+        let sockets = self.sockets();
+        sockets.iter().chain(&self.control).for_each(|bound| bound.own());
+        self.service.keep(&sockets);
         self.service.ready();
     }
 
@@ -124,25 +189,12 @@ impl Operation {
         self.listeners.sockets().into_iter().chain(exposition).collect()
     }
 
-    async fn reload(&self) -> Reloaded {
+    /// Reads the configuration again, and puts it in use, here or in a new process. What then ends this one, if anything.
+    async fn reload(&self, wish: Wish, signals: &mut Signals) -> Option<End> {
         self.service.reloading();
-        // Reading files blocks, which is harmless here: this thread serves nobody.
-        let (prepared, told) = (self.reread)();
-        let outcome = match prepared {
-            Some(prepared) => match self.apply(prepared).await {
-                Ok(settled) => {
-                    let warnings: Vec<String> = told.into_iter().chain(settled.map(str::to_owned)).collect();
-                    for warning in &warnings {
-                        warn!("{warning}");
-                    }
-                    Reloaded::Applied(warnings)
-                }
-                Err(error) => Reloaded::Failed(format!("{error:#}")),
-            },
-            None => Reloaded::Wrong(told),
-        };
+        let (outcome, end) = self.renew(&wish, signals).await;
         let refused = match &outcome {
-            Reloaded::Applied(_) => None,
+            Reloaded::Applied(_) | Reloaded::Start(_) | Reloaded::HandedOver(..) => None,
             Reloaded::Wrong(problems) => Some(&problems[..]),
             Reloaded::Failed(message) => Some(slice::from_ref(message)),
         };
@@ -153,27 +205,122 @@ impl Operation {
             }
             error!("the configuration was not reloaded, the old one stays in use");
             self.metrics.reload(observe::Reload::Refused);
+        } else if let Reloaded::HandedOver(pid, why) = &outcome {
+            info!("process {pid} has taken over: {why}");
         } else {
             info!("the configuration was reloaded");
             self.metrics.reload(observe::Reload::Applied);
         }
         self.state.access_log.reopen();
+        // Says nothing where another process speaks for the service.
         self.service.ready();
-        outcome
+        if let Some(told) = wish.told {
+            // Whoever asked may have left.
+            if told.send(outcome).await.is_ok() && end.is_some() && timeout(TELLING, told.closed()).await.is_err() {
+                warn!("whoever asked for the reload has not heard what came of it");
+            }
+        }
+        end
     }
 
-    /// Puts a configuration in use; what of it is not, if anything.
-    async fn apply(&self, prepared: Prepared) -> anyhow::Result<Option<&'static str>> {
+    async fn renew(&self, wish: &Wish, signals: &mut Signals) -> (Reloaded, Option<End>) {
+        let hands_over = wish.hands_over && self.can_hand_over();
+        if hands_over && let Some(replaced) = self.program.replaced() {
+            // The new program knows better what is right.
+            return self.hand_over(format!("{replaced} was replaced"), wish, signals).await;
+        }
+        // Reading files blocks, which is harmless here: this thread serves nobody.
+        let (prepared, told) = (self.reread)();
+        let Some(prepared) = prepared else { return (Reloaded::Wrong(told), None) };
+        let changed = self.changed(&prepared);
+        if hands_over && !changed.is_empty() {
+            return self.hand_over(format!("{} changed", changed.join(", ")), wish, signals).await;
+        }
+        let outcome = match self.apply(prepared).await {
+            Ok(()) => {
+                let settled =
+                    (!changed.is_empty()).then(|| format!("{}: changes at the next restart only", changed.join(", ")));
+                let warnings: Vec<String> = told.into_iter().chain(settled).collect();
+                for warning in &warnings {
+                    warn!("{warning}");
+                }
+                Reloaded::Applied(warnings)
+            }
+            Err(error) => Reloaded::Failed(format!("{error:#}")),
+        };
+        (outcome, None)
+    }
+
+    /// The keys whose change takes a new process.
+    fn changed(&self, prepared: &Prepared) -> Vec<&'static str> {
+        let tls = self.certificates.is_some() != prepared.certificates.is_some();
+        self.settled.changed(&Settled::of(&prepared.config)).into_iter().chain(tls.then_some("tls")).collect()
+    }
+
+    /// A new process finds this one by its control socket. In a container all processes end with the first.
+    fn can_hand_over(&self) -> bool {
+        self.control.is_some() && std::process::id() != 1
+    }
+
+    async fn hand_over(&self, why: String, wish: &Wish, signals: &mut Signals) -> (Reloaded, Option<End>) {
+        info!("a new process is to take over: {why}");
+        let given = tokio::select! {
+            given = self.give(&why, wish) => given,
+            () = stop(signals) => return (Reloaded::Failed("the gateway is stopping".to_owned()), Some(End::Stopped)),
+            () = left(wish) => Err(Failed::Otherwise("whoever asked for it has left".to_owned())),
+        };
+        self.guest.forget();
+        let admitted = match given {
+            Ok(ready) => ready.admit(&self.estate(&self.all_sockets())).await,
+            Err(failed) => Err(failed),
+        };
+        match admitted {
+            Ok(pid) => (Reloaded::HandedOver(pid, why), Some(End::Succeeded)),
+            Err(Failed::Wrong(problems)) => (Reloaded::Wrong(problems), None),
+            Err(Failed::Otherwise(message)) => (Reloaded::Failed(message), None),
+        }
+    }
+
+    async fn give(&self, why: &str, wish: &Wish) -> Result<Ready, Failed> {
+        let starts = match &wish.told {
+            Some(told) if wish.starts => told.try_send(Reloaded::Start(why.to_owned())).is_ok(),
+            Some(_) | None => false,
+        };
+        let sockets = self.all_sockets();
+        let start = || match &self.control_path() {
+            Some(socket) if !starts => self.program.start(socket).map(Some),
+            Some(_) | None => Ok(None),
+        };
+        let (stream, child) = send_for(&self.guest, start).await?;
+        let given = give(stream, &self.estate(&sockets)).await;
+        if let (Err(_), Some(mut child)) = (&given, child) {
+            // It ends by itself once it has said why.
+            tokio::task::spawn_blocking(move || child.wait());
+        }
+        given
+    }
+
+    fn control_path(&self) -> Option<PathBuf> {
+        self.control.as_ref().and_then(|bound| bound.settings().address.path().map(Path::to_owned))
+    }
+
+    /// With that of the control socket.
+    fn all_sockets(&self) -> Vec<Arc<BoundListener>> {
+        self.sockets().into_iter().chain(self.control.clone()).collect()
+    }
+
+    fn estate<'a>(&'a self, sockets: &'a [Arc<BoundListener>]) -> Estate<'a> {
+        Estate { state: &self.state, service: &self.service, sockets }
+    }
+
+    /// Puts a configuration in use, as far as that does not take another process.
+    async fn apply(&self, prepared: Prepared) -> anyhow::Result<()> {
         let Prepared { config, certificates: loaded, store_password: _ } = prepared;
         let certificates = match (&self.certificates, loaded) {
             (Some(certificates), Some(loaded)) => Some((certificates, loaded)),
             (None, None) => None,
             (Some(_), None) | (None, Some(_)) => anyhow::bail!("TLS was switched on or off, which takes a restart"),
         };
-        let settled = (Settled::of(&config) != self.settled).then_some(
-            "`threads`, `metrics`, `control`, `limits.upstream_idle`, `log.target`, `log.format` and where rendezvous \
-             sessions are kept change at the next restart only",
-        );
         let tls = tls_server(&config, certificates.as_ref().map(|(certificates, _)| *certificates))?;
         let (listeners, policy, level) = (config.listeners.clone(), accept_policy(&config), config.log.level);
         let running = running(config);
@@ -187,29 +334,60 @@ impl Operation {
         }
         self.state.replace(running);
         journal::set_level(level);
-        Ok(settled)
+        Ok(())
     }
 
-    async fn drain(&self, signals: &mut Signals, wanted: &mut mpsc::Receiver<ReloadOrder>) {
+    async fn drain(&self, end: End, signals: &mut Signals, wanted: &mut mpsc::Receiver<ReloadOrder>) {
         let running = self.state.running();
         let grace = running.gateway.timeouts.shutdown_grace;
         self.service.stopping();
-        if self.service.is_there() {
-            // It may have been asked for a restart, and then gives the sockets to the next process.
+        if end == End::Succeeded || self.service.is_there() {
+            // Another process has them; or this one was asked for a restart, and the next one gets them.
             self.sockets().iter().for_each(|bound| bound.outlive());
+        }
+        if end == End::Succeeded {
+            self.control.iter().for_each(|bound| bound.outlive());
+            self.left.send_replace(true);
+            if let Some(exposition) = &self.exposition {
+                exposition.close().await;
+            }
         }
         self.listeners.close().await;
         self.stopping.send_replace(true);
-        // Wakes the connections that wait for a next request.
-        self.proxy.http_cleanup().await;
         info!("stopping: {} connections are open, and have {grace:?} to finish", self.listeners.connections());
         tokio::select! {
-            () = self.listeners.wait_idle() => info!("stopped"),
+            () = self.last_requests(end, grace) => info!("stopped"),
             () = tokio::time::sleep(grace) => {
                 warn!("stopped with {} connections open: the grace period is over", self.listeners.connections());
             }
             () = stop_again(signals, wanted) => warn!("stopped at once: a second signal came"),
         }
+    }
+
+    async fn last_requests(&self, end: End, grace: Duration) {
+        if end == End::Succeeded {
+            // A request may be on its way on a connection that waits for one. It is answered, and told that it was the last.
+            let expected = (grace / 3).min(LAST_REQUESTS);
+            if timeout(expected, self.listeners.wait_idle()).await.is_ok() {
+                return;
+            }
+        }
+        // Wakes the connections that wait for a next request.
+        self.proxy.http_cleanup().await;
+        self.listeners.wait_idle().await;
+    }
+}
+
+/// Returns when the process is to stop.
+async fn stop(signals: &mut Signals) {
+    while signals.next().await != Order::Stop {}
+}
+
+/// Returns when whoever wants something has left.
+async fn left(wish: &Wish) {
+    match &wish.told {
+        Some(told) => told.closed().await,
+        None => std::future::pending().await,
     }
 }
 

@@ -1,6 +1,7 @@
 //! The life of the process: bind, serve, reload, drain.
 
-use std::sync::Arc;
+use std::path::Path;
+use std::sync::{Arc, Mutex as StdMutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::Context as _;
@@ -22,6 +23,7 @@ use super::certificates::{Certificates, Loaded};
 use super::connection::Front;
 use super::control::{self, ControlService, Controls};
 use super::exposition::{self, Exposition};
+use super::handover::{Guest, Predecessor, Program};
 use super::health::HealthWatch;
 use super::housekeeping::Housekeeping;
 use super::inherited::Inherited;
@@ -35,7 +37,7 @@ use super::recognition::Recognition;
 use super::service_manager::{Reach, ServiceManager, StatusLine, Watchdog};
 use super::signals::Signals;
 use super::state::{Running, State};
-use super::store::{self, Password, Store};
+use super::store::{self, Password, Shelf, Store};
 use super::synapse_watch::SynapseWatch;
 use super::throttle::Throttle;
 use super::tls::{TlsServer, install_crypto};
@@ -67,86 +69,150 @@ pub struct Prepared {
 /// Reads the configuration again, and says what is wrong with it: with errors nothing is prepared.
 pub type Reread = Box<dyn Fn() -> (Option<Prepared>, Vec<String>) + Send + Sync>;
 
-/// Serves until a signal ends it. Fails if a port cannot be bound or a file not be opened.
-pub fn run(prepared: Prepared, reread: Reread) -> anyhow::Result<()> {
-    install_crypto();
-    let Prepared { config, certificates, store_password } = prepared;
-    journal::start(config.log.level);
-    let setup = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    // Before the first line that says that we listen, after which somebody may send one.
-    let orders = setup.block_on(async { Signals::take_over() }).context("signals cannot be received")?;
-    // Before anything else: whoever starts a second gateway, or has nginx running, is to know at once.
-    let service = Arc::new(ServiceManager::new(Reach::given()));
-    let sockets = Sockets::obtain(&config, Inherited::given(), &service)?;
-    let started = Instant::now();
+/// Serves until a signal ends it, or another process has taken over. Fails if a port cannot be bound or a file not be
+/// opened. `config` is where the configuration comes from.
+///
+/// Where there is a `predecessor`, it serves until this process does.
+pub fn run(
+    prepared: Prepared,
+    reread: Reread,
+    config: &Path,
+    mut predecessor: Option<Predecessor>,
+) -> anyhow::Result<()> {
+    let program = Program::running(config).context("the program of this process cannot be found")?;
+    match Gateway::new(prepared, reread, program, predecessor.as_mut()) {
+        Ok(gateway) => gateway.serve(predecessor),
+        Err(error) => {
+            if let Some(predecessor) = predecessor {
+                predecessor.give_up(vec![format!("{error:#}")], false);
+            }
+            Err(error)
+        }
+    }
+}
 
-    let metrics = Arc::new(GatewayMetrics::new(SystemTime::now()).context("the metrics clash")?);
-    let access_log = AccessLog::start(&config.log, metrics.access_log_dropped())?;
-    let certificates = certificates.map(|loaded| Arc::new(Certificates::new(loaded)));
-    let tls = tls_server(&config, certificates.as_ref())?;
-    let policy = accept_policy(&config);
-    let threads = threads(&config);
-    let settled = Settled::of(&config);
-    let (store, shelf) = store::open(&settled.keeping, store_password.as_ref(), config.gateway.rendezvous.room())?;
-    let state = Arc::new(State::new(running(config), store, Arc::clone(&metrics), access_log));
-    let usage = Arc::clone(&state);
-    metrics.watch_rendezvous(move |protocol| usage.store.usage(protocol));
-    let usage = Arc::clone(&state);
-    metrics.watch_upstreams(move || usage.running().pools.iter().map(Pool::usage).collect());
-    resolve_first(&state, &setup);
-    // A plain drop would wait for a resolver that hangs.
-    setup.shutdown_background();
+/// All that there is of a gateway before it serves.
+struct Gateway {
+    server: Server,
+    operation: Operation,
+    shelf: Option<Shelf>,
+}
 
-    let conf = server_conf(threads, &settled);
-    let mut server = Server::new_with_opt_and_conf(None, conf);
-    let mut proxy = HttpProxy::new(Proxy::new(Arc::clone(&state)), Arc::clone(&server.configuration));
-    proxy.handle_init_modules();
-    let proxy = Arc::new(proxy);
-    let (stopping, stop) = watch::channel(false);
-    let front = Arc::new(FrontDoor { front: Front::new(Arc::clone(&proxy), Arc::clone(&state)), stop });
-    let listeners =
-        Listeners::new(sockets.listeners, tls, policy, front, Arc::clone(&metrics) as Arc<dyn AcceptEvents>);
-    server.add_service(listeners.watched_service(Watchdog::new(&service)));
-    let exposition = sockets.exposition.map(|bound| Exposition::listeners(bound, Arc::clone(&metrics)));
-    if let Some(exposition) = &exposition {
-        server.add_service(exposition.service());
+impl Gateway {
+    fn new(
+        prepared: Prepared,
+        reread: Reread,
+        program: Program,
+        mut predecessor: Option<&mut Predecessor>,
+    ) -> anyhow::Result<Self> {
+        install_crypto();
+        let Prepared { config, certificates, store_password } = prepared;
+        journal::start(config.log.level);
+        let setup = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        // Before the first line that says that we listen, after which somebody may send one.
+        let orders = setup.block_on(async { Signals::take_over() }).context("signals cannot be received")?;
+        // Before anything else: whoever starts a second gateway, or has nginx running, is to know at once.
+        let (service, sockets) = Sockets::of_process(&config, predecessor.as_deref_mut())?;
+        let started = Instant::now();
+
+        let metrics = Arc::new(GatewayMetrics::new(SystemTime::now()).context("the metrics clash")?);
+        let access_log = AccessLog::start(&config.log, metrics.access_log_dropped())?;
+        let certificates = certificates.map(|loaded| Arc::new(Certificates::new(loaded)));
+        let tls = tls_server(&config, certificates.as_ref())?;
+        let policy = accept_policy(&config);
+        let threads = threads(&config);
+        let settled = Settled::of(&config);
+        let (store, shelf) = store::open(&settled.keeping, store_password.as_ref())?;
+        let state = Arc::new(State::new(running(config), store, Arc::clone(&metrics), access_log));
+        if let Some(predecessor) = predecessor {
+            predecessor.drained.iter().for_each(|process| state.drain(process, true));
+            // One that this version does not know is found out again.
+            if let Ok(release) = predecessor.release.parse() {
+                state.is_release(release);
+            }
+        }
+        let usage = Arc::clone(&state);
+        metrics.watch_rendezvous(move |protocol| usage.store.usage(protocol));
+        let usage = Arc::clone(&state);
+        metrics.watch_upstreams(move || usage.running().pools.iter().map(Pool::usage).collect());
+        resolve_first(&state, &setup);
+        // A plain drop would wait for a resolver that hangs.
+        setup.shutdown_background();
+
+        let conf = server_conf(threads, &settled);
+        let mut server = Server::new_with_opt_and_conf(None, conf);
+        let mut proxy = HttpProxy::new(Proxy::new(Arc::clone(&state)), Arc::clone(&server.configuration));
+        proxy.handle_init_modules();
+        let proxy = Arc::new(proxy);
+        let (stopping, stop) = watch::channel(false);
+        let front = Arc::new(FrontDoor { front: Front::new(Arc::clone(&proxy), Arc::clone(&state)), stop });
+        let listeners =
+            Listeners::new(sockets.listeners, tls, policy, front, Arc::clone(&metrics) as Arc<dyn AcceptEvents>);
+        server.add_service(listeners.watched_service(Watchdog::new(&service)));
+        let exposition = sockets.exposition.map(|bound| Exposition::listeners(bound, Arc::clone(&metrics)));
+        if let Some(exposition) = &exposition {
+            server.add_service(exposition.service());
+        }
+        let status = StatusLine::new(Arc::clone(&service), Arc::clone(&state), Arc::clone(&listeners));
+        server.add_service(background_service("status", status));
+        let housekeeping = Housekeeping::new(Arc::clone(&state), certificates.clone());
+        server.add_service(background_service("housekeeping", housekeeping));
+        server.add_service(background_service("health", HealthWatch::new(Arc::clone(&state))));
+        if let Some(certificates) = &certificates {
+            server.add_service(background_service("certificates", CertificateWatch::new(Arc::clone(certificates))));
+        }
+        let (reload, wanted) = mpsc::channel(1);
+        let synapse_watch = SynapseWatch::new(Arc::clone(&state), reload.clone());
+        server.add_service(background_service("synapse configuration", synapse_watch));
+        let (control, guest) = (sockets.control.map(Arc::new), Arc::new(Guest::default()));
+        let (left, is_left) = watch::channel(false);
+        if let Some(bound) = control.clone() {
+            let (state, listeners, guest) = (Arc::clone(&state), Arc::clone(&listeners), Arc::clone(&guest));
+            let controls = Controls { state, listeners, reload, guest, started };
+            server.add_service(background_service("control", ControlService::new(bound, controls, is_left)));
+        }
+        let operation = Operation {
+            orders: Mutex::new((orders, wanted)),
+            reread,
+            settled,
+            state,
+            certificates,
+            listeners,
+            exposition,
+            proxy,
+            stopping,
+            metrics,
+            service,
+            control,
+            left,
+            guest,
+            program,
+            arrival: StdMutex::default(),
+        };
+        Ok(Self { server, operation, shelf })
     }
-    let status = StatusLine::new(Arc::clone(&service), Arc::clone(&state), Arc::clone(&listeners));
-    server.add_service(background_service("status", status));
-    let housekeeping = Housekeeping::new(Arc::clone(&state), certificates.clone());
-    server.add_service(background_service("housekeeping", housekeeping));
-    server.add_service(background_service("health", HealthWatch::new(Arc::clone(&state))));
-    if let Some(certificates) = &certificates {
-        server.add_service(background_service("certificates", CertificateWatch::new(Arc::clone(certificates))));
+
+    fn serve(self, predecessor: Option<Predecessor>) -> anyhow::Result<()> {
+        let Self { server, operation, shelf } = self;
+        let state = Arc::clone(&operation.state);
+        let room = state.running().gateway.rendezvous.room();
+        match predecessor {
+            Some(predecessor) => {
+                let (sessions, arrival) = predecessor.sessions().context("the gateway before this one")?;
+                store::move_in(&state.store, &sessions, room);
+                *operation.arrival.lock().unwrap_or_else(PoisonError::into_inner) = Some(arrival);
+            }
+            None => store::start(&state.store, shelf.as_ref(), room),
+        }
+        server.run(RunArgs { shutdown_signal: Box::new(operation) });
+        if let Store::Memory(store) = &state.store {
+            store::put_away(store, shelf.as_ref());
+        }
+        if !state.access_log.flush(LAST_LINES) {
+            warn!("the last lines of the access log could not be written");
+        }
+        Ok(())
     }
-    let (reload, wanted) = mpsc::channel(1);
-    let synapse_watch = SynapseWatch::new(Arc::clone(&state), reload.clone());
-    server.add_service(background_service("synapse configuration", synapse_watch));
-    if let Some(bound) = sockets.control {
-        let controls = Controls { state: Arc::clone(&state), listeners: Arc::clone(&listeners), reload, started };
-        server.add_service(background_service("control", ControlService::new(bound, controls)));
-    }
-    let operation = Operation {
-        orders: Mutex::new((orders, wanted)),
-        reread,
-        settled,
-        state: Arc::clone(&state),
-        certificates,
-        listeners: Arc::clone(&listeners),
-        exposition,
-        proxy,
-        stopping,
-        metrics,
-        service,
-    };
-    server.run(RunArgs { shutdown_signal: Box::new(operation) });
-    if let Store::Memory(store) = &state.store {
-        store::put_away(store, shelf.as_ref());
-    }
-    if !state.access_log.flush(LAST_LINES) {
-        warn!("the last lines of the access log could not be written");
-    }
-    Ok(())
 }
 
 /// The sockets that a configuration wants.
@@ -157,15 +223,31 @@ struct Sockets {
 }
 
 impl Sockets {
+    /// Those of a process that takes another's place, or of one that the service manager has started.
+    fn of_process(
+        config: &Config,
+        predecessor: Option<&mut Predecessor>,
+    ) -> Result<(Arc<ServiceManager>, Self), BindError> {
+        if let Some(predecessor) = predecessor {
+            let Predecessor { reach, kept, pid, sockets, .. } = predecessor;
+            let service = ServiceManager::silent(reach.clone(), kept.clone());
+            let sockets = Self::obtain(config, std::mem::take(sockets), |_| ());
+            return Ok((Arc::new(service), sockets.map_err(|error| error.beside(*pid))?));
+        }
+        let service = ServiceManager::new(Reach::given());
+        let sockets = Self::obtain(config, Inherited::given(), |names| service.discard(names))?;
+        Ok((Arc::new(service), sockets))
+    }
+
     /// Takes those that are there already, closes what is of no use, and binds the rest. All of them or none.
-    fn obtain(config: &Config, mut inherited: Inherited, service: &ServiceManager) -> Result<Self, BindError> {
+    fn obtain(config: &Config, mut inherited: Inherited, discard: impl FnOnce(&[String])) -> Result<Self, BindError> {
         let exposition = config.metrics.address.map(exposition::listener);
         let control = control::listener(&config.control);
         let mut take = |listener: Listener| (inherited.take(&listener), listener);
         let listeners: Vec<_> = config.listeners.iter().cloned().map(&mut take).collect();
         let (exposition, control) = (exposition.map(&mut take), control.map(&mut take));
         // Before anything is bound: an address may be theirs.
-        service.discard(&inherited.close());
+        discard(&inherited.close());
         let bind = |(taken, listener): (Option<BoundListener>, Listener)| match taken {
             Some(bound) => Ok(bound),
             None => BoundListener::bind(listener),

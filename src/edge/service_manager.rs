@@ -68,6 +68,13 @@ pub(super) struct ServiceManager {
 impl ServiceManager {
     /// Nothing is said yet.
     pub(super) fn new(reach: Reach) -> Self {
+        let service = Self::silent(reach, Vec::new());
+        service.speak();
+        service
+    }
+
+    /// For a process that another one speaks for until [`Self::speak`]. `kept` are the sockets that are kept already.
+    pub(super) fn silent(reach: Reach, kept: Vec<String>) -> Self {
         let line = reach.socket.as_ref().and_then(|socket| match open(socket) {
             Ok(line) => Some(line),
             Err(error) => {
@@ -75,12 +82,26 @@ impl ServiceManager {
                 None
             }
         });
-        Self { reach, line, speaks: AtomicBool::new(true), kept: Mutex::default() }
+        Self { reach, line, speaks: AtomicBool::new(false), kept: Mutex::new(kept.into_iter().collect()) }
     }
 
     /// For the process that will speak for the service after this one.
     pub(super) fn reach(&self) -> &Reach {
         &self.reach
+    }
+
+    /// The names of the sockets that it keeps.
+    pub(super) fn kept(&self) -> Vec<String> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+    }
+
+    /// This process speaks for the service from now on.
+    pub(super) fn speak(&self) {
+        self.speaks.store(true, Ordering::Release);
+    }
+
+    fn speaks(&self) -> bool {
+        self.speaks.load(Ordering::Acquire)
     }
 
     /// Whether there is one.
@@ -148,7 +169,7 @@ impl ServiceManager {
     }
 
     fn tell(&self, message: &str, descriptor: Option<BorrowedFd<'_>>) {
-        if self.speaks.load(Ordering::Acquire)
+        if self.speaks()
             && let Some((socket, address)) = &self.line
             && let Err(error) = descriptors::send_to(socket, address, message.as_bytes(), descriptor)
         {

@@ -121,6 +121,12 @@ impl State {
         }
     }
 
+    /// The processes that get no new requests.
+    #[must_use]
+    pub(super) fn drained(&self) -> Vec<String> {
+        locked(&self.drained).iter().cloned().collect()
+    }
+
     /// Whether a process gets no new requests.
     #[must_use]
     pub(super) fn is_drained(&self, process: &str) -> bool {

@@ -2,14 +2,19 @@
 //! is written down once, as tests that every store passes.
 
 mod change;
+mod exchange;
+mod item;
 mod memory;
 mod redis;
 mod shelf;
 
-pub(super) use self::change::{open, put_away};
+pub(super) use self::change::{move_in, open, put_away, start};
+pub use self::exchange::Successor;
+pub(super) use self::exchange::answer;
 pub use self::memory::MemoryStore;
+use self::memory::Turn;
 pub use self::redis::{Password, PasswordError, RedisStore};
-pub use self::shelf::{Kept, Resident, Shelf, ShelfError};
+pub use self::shelf::{Kept, MOST, Resident, Shelf, ShelfError, pack, unpack};
 use crate::edge::metrics::RendezvousUsage;
 use crate::rendezvous::session::{Session, Stamp, Timestamp, Write};
 use crate::rendezvous::{Protocol, Refusal, Room, SessionId, Visitor};
@@ -17,7 +22,7 @@ use crate::rendezvous::{Protocol, Refusal, Room, SessionId, Visitor};
 /// A store of rendezvous sessions.
 #[derive(Debug)]
 pub enum Store {
-    /// In the memory of this process: gone when it ends, and not shared with another gateway.
+    /// In the memory of this process, or of the one that takes its place: not shared with another gateway.
     Memory(MemoryStore),
     /// In a Redis that several gateways share. It has its own clock for the end of a session: there, and also by the
     /// `now` that is passed, a session is absent whose time is up.
@@ -36,7 +41,13 @@ impl Store {
         now: Timestamp,
     ) -> Result<(), Refusal> {
         match self {
-            Self::Memory(store) => store.create(id, session, visitor, room, now),
+            Self::Memory(store) => {
+                let create = |store: &MemoryStore, session| store.create(id, session, visitor, room, now);
+                match store.turn(session, create).await? {
+                    Turn::Here(()) => Ok(()),
+                    Turn::There(successor, session) => successor.create(id, session, visitor, room, now).await,
+                }
+            }
             Self::Redis(store) => store.create(id, session, visitor, room, now).await,
         }
     }
@@ -44,7 +55,10 @@ impl Store {
     /// Gives a copy of a live session of that protocol.
     pub async fn read(&self, id: SessionId, protocol: Protocol, now: Timestamp) -> Result<Session, Refusal> {
         match self {
-            Self::Memory(store) => store.read(id, protocol, now),
+            Self::Memory(store) => match store.turn((), |store, ()| store.read(id, protocol, now)).await? {
+                Turn::Here(session) => Ok(session),
+                Turn::There(successor, ()) => successor.read(id, protocol, now).await,
+            },
             Self::Redis(store) => store.read(id, protocol, now).await,
         }
     }
@@ -53,7 +67,10 @@ impl Store {
     /// one succeeds.
     pub async fn write(&self, id: SessionId, write: Write, now: Timestamp) -> Result<Stamp, Refusal> {
         match self {
-            Self::Memory(store) => store.write(id, write, now),
+            Self::Memory(store) => match store.turn(write, |store, write| store.write(id, write, now)).await? {
+                Turn::Here(stamp) => Ok(stamp),
+                Turn::There(successor, write) => successor.write(id, write, now).await,
+            },
             Self::Redis(store) => store.write(id, write, now).await,
         }
     }
@@ -61,7 +78,10 @@ impl Store {
     /// Ends a live session of that protocol.
     pub async fn remove(&self, id: SessionId, protocol: Protocol, now: Timestamp) -> Result<(), Refusal> {
         match self {
-            Self::Memory(store) => store.remove(id, protocol, now),
+            Self::Memory(store) => match store.turn((), |store, ()| store.remove(id, protocol, now)).await? {
+                Turn::Here(()) => Ok(()),
+                Turn::There(successor, ()) => successor.remove(id, protocol, now).await,
+            },
             Self::Redis(store) => store.remove(id, protocol, now).await,
         }
     }

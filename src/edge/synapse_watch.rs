@@ -103,7 +103,7 @@ impl SynapseWatch {
                         }
                     }
                     // A full queue has one already.
-                    None => drop(self.reload.try_send(None)),
+                    None => drop(self.reload.try_send(ReloadOrder::Within)),
                 }
             }
         }

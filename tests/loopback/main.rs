@@ -20,6 +20,7 @@ mod cors_errors;
 mod drain;
 mod exposure;
 mod forwarding;
+mod handover;
 mod imports;
 mod limits;
 mod listeners;

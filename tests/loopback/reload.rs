@@ -240,7 +240,7 @@ fn what_only_a_restart_can_change_is_said() {
     let upstream = Upstream::answering(fine());
     let gateway = Gateway::before(&upstream, "");
     reload(&gateway, &yaml(&upstream, LISTENERS, "threads: 1\n"));
-    gateway.line(|line| line.starts_with("warning: `threads`, ") && line.contains("next restart"));
+    gateway.line(|line| line == "warning: threads: changes at the next restart only");
     let plain = "listeners: [{address: '127.0.0.1:0'}]\n";
     let without_tls =
         yaml(&upstream, plain, "").lines().filter(|line| !line.starts_with("tls: ")).collect::<Vec<_>>().join("\n");

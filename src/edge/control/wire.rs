@@ -8,8 +8,16 @@ use serde::{Deserialize, Serialize};
 pub enum Order {
     /// How things are.
     Status,
-    /// Read the configuration again.
-    Reload,
+    /// Read the configuration again, in a new process where it takes one.
+    Reload {
+        /// Whether whoever asks starts that process, and does not leave it to the gateway.
+        #[serde(default)]
+        starts: bool,
+    },
+    /// A new process shows itself: what follows is between it and the gateway.
+    TakeOver,
+    /// A process whose place this one has taken wants something of a rendezvous session, which follows.
+    Session,
     /// Give a process no new requests, and say when it has none left.
     Drain {
         /// Its name.
@@ -26,7 +34,7 @@ pub enum Order {
     },
 }
 
-/// What the gateway answers: any number of [`Answer::Draining`], and one of the others at the end.
+/// What the gateway answers: any number of [`Answer::Draining`] or [`Answer::Start`], and one of the others at the end.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(tag = "answer", rename_all = "snake_case")]
 pub enum Answer {
@@ -36,6 +44,18 @@ pub enum Answer {
     Reloaded {
         /// What is probably not meant.
         warnings: Vec<String>,
+    },
+    /// It takes a new process, and whoever asks is to start it.
+    Start {
+        /// Why.
+        why: String,
+    },
+    /// A new process has taken over.
+    HandedOver {
+        /// Its process id.
+        pid: u32,
+        /// Why it took one.
+        why: String,
     },
     /// The configuration is wrong, and the old one stays in use.
     Wrong {

@@ -43,7 +43,7 @@ impl BackgroundService for StatusLine {
         let mut told = String::new();
         while self.service.is_there() {
             let text = self.text();
-            if text != told {
+            if text != told && self.service.speaks() {
                 self.service.status(&text);
                 told = text;
             }

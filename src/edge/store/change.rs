@@ -5,16 +5,12 @@ use std::time::SystemTime;
 use anyhow::Context as _;
 use log::{info, warn};
 
-use super::{Kept, MemoryStore, Password, RedisStore, Resident, Shelf, Store};
+use super::{Kept, MemoryStore, Password, RedisStore, Resident, Shelf, Store, unpack};
 use crate::rendezvous::session::Timestamp;
 use crate::rendezvous::{Keeping, Room};
 
-/// Makes the store. What waited for the memory of this process is in it.
-pub(in crate::edge) fn open(
-    keeping: &Keeping,
-    password: Option<&Password>,
-    room: Option<Room>,
-) -> anyhow::Result<(Store, Option<Shelf>)> {
+/// Makes the store, with nothing in it yet where it is the memory of this process.
+pub(in crate::edge) fn open(keeping: &Keeping, password: Option<&Password>) -> anyhow::Result<(Store, Option<Shelf>)> {
     match keeping {
         Keeping::Redis(server) => {
             let store = RedisStore::new(server, password).context("the Redis of the rendezvous sessions")?;
@@ -23,38 +19,55 @@ pub(in crate::edge) fn open(
         Keeping::Memory { state_dir } => {
             let given = std::env::var_os("RUNTIME_DIRECTORY");
             let shelf = Shelf::new(state_dir.as_deref(), given.as_deref());
-            let store = MemoryStore::default();
-            if let Some((shelf, room)) = shelf.as_ref().zip(room) {
-                take_over(&store, shelf, room);
-            }
-            Ok((Store::Memory(store), shelf))
+            Ok((Store::Memory(MemoryStore::default()), shelf))
         }
     }
 }
 
-/// Nothing that is wrong here is worth not to start.
-fn take_over(store: &MemoryStore, shelf: &Shelf, room: Room) {
+/// Puts in what waited for the memory of this process. Nothing that is wrong there is worth not to start.
+pub(in crate::edge) fn start(store: &Store, shelf: Option<&Shelf>, room: Option<Room>) {
+    let (Store::Memory(store), Some(shelf), Some(room)) = (store, shelf, room) else { return };
     let now = Timestamp::from(SystemTime::now());
-    let residents = match shelf.take(now) {
-        Ok(residents) => residents,
+    match shelf.take(now) {
+        Ok(residents) => enter(store, residents, room, now, "from before the restart"),
         Err(error) => {
             warn!("the rendezvous sessions from before the restart are lost: {}: {error}", shelf.file().display());
-            return;
         }
-    };
+    }
+}
+
+/// Puts in what the process had whose place this one takes, as [`super::pack`] wrote it.
+pub(in crate::edge) fn move_in(store: &Store, bytes: &[u8], room: Option<Room>) {
+    let now = Timestamp::from(SystemTime::now());
+    match (unpack(bytes, now), store, room) {
+        (Ok(residents), _, _) if residents.is_empty() => {}
+        (Ok(residents), Store::Memory(store), Some(room)) => {
+            enter(store, residents, room, now, "from the process before")
+        }
+        (Ok(residents), Store::Redis(_), _) | (Ok(residents), Store::Memory(_), None) => {
+            warn!("{} rendezvous sessions end: they are no longer kept in memory", residents.len());
+        }
+        (Err(error), _, _) => warn!("the rendezvous sessions of the process before are lost: {error}"),
+    }
+}
+
+fn enter(store: &MemoryStore, residents: Vec<Resident>, room: Room, now: Timestamp, since: &str) {
     let found = residents.len();
     let enters = |Resident { id, visitor, session }| store.create(id, session, visitor, room, now).is_ok();
     let taken = residents.into_iter().map(enters).filter(|entered| *entered).count();
     if taken < found {
-        warn!("{} rendezvous sessions from before the restart are lost: there are too many", found - taken);
+        warn!("{} rendezvous sessions {since} are lost: there are too many", found - taken);
     }
     if taken > 0 {
-        info!("{taken} rendezvous sessions go on from before the restart");
+        info!("{taken} rendezvous sessions go on {since}");
     }
 }
 
 /// Puts the sessions away for the next process.
 pub(in crate::edge) fn put_away(store: &MemoryStore, shelf: Option<&Shelf>) {
+    if store.is_elsewhere() {
+        return;
+    }
     let residents = store.live(Timestamp::from(SystemTime::now()));
     let live = residents.len();
     if live == 0 {

@@ -1,12 +1,16 @@
-//! Sessions in the memory of this process.
+//! Sessions in the memory of this process, until another one has them.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::Duration;
 
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
+use tokio::sync::Notify;
+use tokio::time::timeout;
 
 use super::Resident;
+use super::exchange::{Successor, UNAVAILABLE};
 use crate::edge::metrics::RendezvousUsage;
 use crate::rendezvous::capacity::Occupancy;
 use crate::rendezvous::session::{Session, Stamp, Timestamp, Write};
@@ -18,6 +22,9 @@ const DEPARTURES_PER_ARRIVAL: usize = 2;
 /// How many expired sessions one sweep takes out, so that arrivals wait for it some microseconds at most.
 const DEPARTURES_PER_SWEEP: usize = 256;
 
+/// How long a request waits while the sessions go to another process, which takes a moment.
+const PASSAGE: Duration = Duration::from_secs(20);
+
 /// Sessions in a concurrent map. Reading and writing lock one shard of it; only arrivals and departures, which happen
 /// once in a session's life, pass through one lock.
 #[derive(Debug, Default)]
@@ -27,6 +34,26 @@ pub struct MemoryStore {
     /// Exactly the keys of `sessions` whenever the lock is free. Locked before a shard, never while holding one.
     occupancy: Mutex<Occupancy>,
     counted: Counted,
+    /// Held for reading while anything is done here, so that nothing is once it says that they are elsewhere.
+    place: RwLock<Place>,
+    /// Wakes those who wait for the place to be known.
+    settled: Notify,
+}
+
+/// Where the sessions are.
+#[derive(Debug, Default)]
+enum Place {
+    #[default]
+    Here,
+    /// On their way to another process, and perhaps back.
+    Underway,
+    There(Arc<Successor>),
+}
+
+/// What came of an operation, or who is to be asked, with what.
+pub(super) enum Turn<A, T> {
+    Here(T),
+    There(Arc<Successor>, A),
 }
 
 /// What there is of each protocol.
@@ -55,6 +82,50 @@ impl Counted {
 }
 
 impl MemoryStore {
+    /// Does something here, once it is known whether the sessions are.
+    pub(super) async fn turn<A, T>(
+        &self,
+        argument: A,
+        act: impl FnOnce(&Self, A) -> Result<T, Refusal>,
+    ) -> Result<Turn<A, T>, Refusal> {
+        loop {
+            let settled = self.settled.notified();
+            match &*self.place.read().unwrap_or_else(PoisonError::into_inner) {
+                Place::Here => return act(self, argument).map(Turn::Here),
+                Place::There(successor) => return Ok(Turn::There(Arc::clone(successor), argument)),
+                Place::Underway => {}
+            }
+            if timeout(PASSAGE, settled).await.is_err() {
+                return Err(UNAVAILABLE);
+            }
+        }
+    }
+
+    /// From now on nothing changes, and whoever wants something waits.
+    pub(in crate::edge) fn depart(&self) {
+        self.move_to(Place::Underway);
+    }
+
+    /// The sessions stay after all.
+    pub(in crate::edge) fn come_back(&self) {
+        self.move_to(Place::Here);
+    }
+
+    /// Another process has the sessions now.
+    pub(in crate::edge) fn arrive(&self, successor: Successor) {
+        self.move_to(Place::There(Arc::new(successor)));
+    }
+
+    /// Whether another process has the sessions.
+    pub(in crate::edge) fn is_elsewhere(&self) -> bool {
+        matches!(&*self.place.read().unwrap_or_else(PoisonError::into_inner), Place::There(_))
+    }
+
+    fn move_to(&self, place: Place) {
+        *self.place.write().unwrap_or_else(PoisonError::into_inner) = place;
+        self.settled.notify_waiters();
+    }
+
     /// See [`super::Store::create`].
     pub fn create(
         &self,

@@ -7,24 +7,21 @@
 use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, Read as _, Write};
-use std::net::IpAddr;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use aws_lc_rs::digest::{Context, SHA256, digest};
-use bytes::Bytes;
-use http::HeaderValue;
-use serde::{Deserialize, Serialize};
 
-use crate::rendezvous::session::{Content, Record, Session, Stamp, Timestamp};
-use crate::rendezvous::{Protocol, Revision, SessionId, TransactionId, Visitor};
+use super::item::Item;
+use crate::rendezvous::session::{Session, Timestamp};
+use crate::rendezvous::{SessionId, Visitor};
 
 const FORMAT: &[u8] = b"synapse-gateway rendezvous sessions, format 1\n";
 const NAME: &str = "rendezvous-sessions";
 /// The length of a SHA-256.
 const DIGEST: usize = 32;
 /// The largest file, in bytes. A runtime directory is in memory.
-const MOST: u64 = 256 << 20;
+pub const MOST: u64 = 256 << 20;
 /// What a package or an operator may have made.
 const CUSTOMARY: &str = "/run/synapse-gateway";
 
@@ -74,20 +71,6 @@ pub struct Kept {
     pub left_out: usize,
 }
 
-#[derive(Serialize, Deserialize)]
-struct Item {
-    id: String,
-    visitor: IpAddr,
-    protocol: String,
-    revision: String,
-    modified: u64,
-    expires: u64,
-    media_type: Bytes,
-    payload: Bytes,
-    previous: Option<String>,
-    transactions: Vec<([u8; 16], Option<String>)>,
-}
-
 impl Shelf {
     /// The directory that was configured, else the first of those that systemd made for the service (`given`, its
     /// `RUNTIME_DIRECTORY`), else the customary one if it is there.
@@ -110,7 +93,7 @@ impl Shelf {
         let unfinished = self.directory.join(format!("{NAME}.new"));
         remove(&unfinished)?;
         let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&unfinished)?;
-        let written = write(file, residents);
+        let written = pack(file, residents);
         if written.is_ok() {
             fs::rename(&unfinished, self.file())?;
         } else {
@@ -124,23 +107,27 @@ impl Shelf {
         let bytes = read(&self.file());
         // Whatever is wrong with it will be wrong with it the next time.
         remove(&self.file())?;
-        let Some(bytes) = bytes? else { return Ok(Vec::new()) };
-        let body = bytes.strip_prefix(FORMAT).ok_or(ShelfError::Format)?;
-        let (mut body, sum) = body.split_at_checked(body.len().wrapping_sub(DIGEST)).ok_or(ShelfError::Damaged)?;
-        let signed = bytes.get(..bytes.len() - DIGEST).ok_or(ShelfError::Damaged)?;
-        if digest(&SHA256, signed).as_ref() != sum {
-            return Err(ShelfError::Damaged);
-        }
-        let mut residents = Vec::new();
-        while !body.is_empty() {
-            let item: Item = ciborium::from_reader(&mut body).map_err(|_| ShelfError::Damaged)?;
-            let resident = item.open().ok_or(ShelfError::Damaged)?;
-            if resident.session.is_visible(resident.session.protocol(), now) {
-                residents.push(resident);
-            }
-        }
-        Ok(residents)
+        bytes?.map_or(Ok(Vec::new()), |bytes| unpack(&bytes, now))
     }
+}
+
+/// Reads what [`pack`] wrote. Sessions that have expired meanwhile are left out.
+pub fn unpack(bytes: &[u8], now: Timestamp) -> Result<Vec<Resident>, ShelfError> {
+    let body = bytes.strip_prefix(FORMAT).ok_or(ShelfError::Format)?;
+    let (mut body, sum) = body.split_at_checked(body.len().wrapping_sub(DIGEST)).ok_or(ShelfError::Damaged)?;
+    let signed = bytes.get(..bytes.len() - DIGEST).ok_or(ShelfError::Damaged)?;
+    if digest(&SHA256, signed).as_ref() != sum {
+        return Err(ShelfError::Damaged);
+    }
+    let mut residents = Vec::new();
+    while !body.is_empty() {
+        let item: Item = ciborium::from_reader(&mut body).map_err(|_| ShelfError::Damaged)?;
+        let resident = item.open().ok_or(ShelfError::Damaged)?;
+        if resident.session.is_visible(resident.session.protocol(), now) {
+            residents.push(resident);
+        }
+    }
+    Ok(residents)
 }
 
 /// None if there is no file.
@@ -163,8 +150,9 @@ fn read(path: &Path) -> Result<Option<Vec<u8>>, ShelfError> {
     Ok(Some(bytes))
 }
 
-fn write(file: File, residents: Vec<Resident>) -> io::Result<Kept> {
-    let mut out = BufWriter::new(file);
+/// Writes sessions down: at most [`MOST`] bytes.
+pub fn pack(out: impl Write, residents: Vec<Resident>) -> io::Result<Kept> {
+    let mut out = BufWriter::new(out);
     let mut sum = Context::new(&SHA256);
     let mut length = FORMAT.len() + DIGEST;
     let mut kept = Kept::default();
@@ -193,54 +181,6 @@ fn remove(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         Ok(()) | Err(_) => Ok(()),
-    }
-}
-
-impl Item {
-    fn of(Resident { id, visitor, session }: Resident) -> Self {
-        let Record { protocol, stamp, content, previous, transactions } = session.into();
-        let text = |revision: Revision| revision.to_string();
-        let transactions = transactions.into_iter().map(|(name, told)| (name.digest(), told.map(text))).collect();
-        Self {
-            id: id.reveal(),
-            visitor: visitor.address(),
-            protocol: protocol.as_str().to_owned(),
-            revision: text(stamp.revision),
-            modified: stamp.modified.millis(),
-            expires: stamp.expires.millis(),
-            media_type: Bytes::copy_from_slice(content.media_type().as_bytes()),
-            payload: content.payload().clone(),
-            previous: previous.map(text),
-            transactions,
-        }
-    }
-
-    /// None if it says what no session can be.
-    fn open(self) -> Option<Resident> {
-        let revision = |text: Option<String>| match text {
-            Some(text) => Revision::parse(&text).map(Some),
-            None => Some(None),
-        };
-        let mut transactions = Vec::with_capacity(self.transactions.len());
-        for (name, told) in self.transactions {
-            transactions.push((TransactionId::from_digest(name), revision(told)?));
-        }
-        let record = Record {
-            protocol: Protocol::ALL.into_iter().find(|protocol| protocol.as_str() == self.protocol)?,
-            stamp: Stamp {
-                revision: Revision::parse(&self.revision)?,
-                modified: Timestamp::from_millis(self.modified),
-                expires: Timestamp::from_millis(self.expires),
-            },
-            content: Content::new(&self.payload, HeaderValue::from_bytes(&self.media_type).ok()?),
-            previous: revision(self.previous)?,
-            transactions,
-        };
-        Some(Resident {
-            id: SessionId::parse(&self.id)?,
-            visitor: Visitor::named(self.visitor),
-            session: record.into(),
-        })
     }
 }
 

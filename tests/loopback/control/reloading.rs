@@ -33,15 +33,6 @@ fn a_configuration_that_is_right_is_in_use_when_the_command_ends() {
 }
 
 #[test]
-fn what_does_not_change_before_a_restart_is_said() {
-    let upstream = Upstream::answering(fine());
-    let gateway = Gateway::before(&upstream, CONTROL);
-    gateway.configure(&format!("{}threads: 3\n", configuration(&gateway)));
-    let warned = refused(&gateway, &["reload"], 0);
-    assert!(warned.starts_with("`threads`, ") && warned.contains("at the next restart only"), "{warned}");
-}
-
-#[test]
 fn a_configuration_that_is_wrong_is_told_with_all_its_problems_and_changes_nothing() {
     let upstream = Upstream::answering(fine());
     let gateway = Gateway::before(&upstream, &format!("{CONTROL}{PAGE}"));

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader};
 use std::net::{IpAddr, SocketAddr};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -82,7 +83,8 @@ impl Gateway {
             command.env_remove(name);
         }
         adjust(&mut command, directory.path());
-        command.stderr(Stdio::piped());
+        // A process that takes over is in the group too, and ends with the test.
+        command.stderr(Stdio::piped()).process_group(0);
         let mut child = command.spawn().unwrap();
         // It has what it was passed; we must not have that too.
         drop(command);
@@ -143,9 +145,18 @@ impl Gateway {
         self.child.id()
     }
 
+    /// The process id of the n-th one that has taken over, counted from 1.
+    #[track_caller]
+    pub(crate) fn successor(&self, number: usize) -> u32 {
+        self.wait_lines(|lines| {
+            let told = |line: &String| Some(line.strip_prefix("process ")?.split_once(" has taken over")?.0.to_owned());
+            lines.iter().filter_map(told).nth(number - 1)?.parse().ok()
+        })
+    }
+
     /// Sends a signal, such as `TERM`.
     pub(crate) fn signal(&self, name: &str) {
-        assert!(Command::new("kill").args(["-s", name, &self.pid().to_string()]).status().unwrap().success());
+        signal(self.pid(), name);
     }
 
     /// Waits until the process has ended by itself.
@@ -213,6 +224,8 @@ impl Gateway {
 impl Drop for Gateway {
     #[expect(clippy::print_stdout, reason = "captured with the test's other output, and shown where the test fails")]
     fn drop(&mut self) {
+        let group = format!("-{}", self.pid());
+        let _ = Command::new("kill").args(["-s", "KILL", "--", &group]).stderr(Stdio::null()).status();
         let _ = self.child.kill();
         let _ = self.child.wait();
         let lines = self.lines();
@@ -226,6 +239,11 @@ impl Drop for Gateway {
             panic!("{line}");
         }
     }
+}
+
+/// Sends a signal to a process.
+pub(crate) fn signal(pid: u32, name: &str) {
+    assert!(Command::new("kill").args(["-s", name, &pid.to_string()]).status().unwrap().success());
 }
 
 /// The sections that every configuration has: names, upstream and certificate. A process that is not there is noticed at

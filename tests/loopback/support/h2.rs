@@ -91,6 +91,13 @@ impl H2 {
         sender.send_request(request, end).unwrap()
     }
 
+    /// As [`H2::send`]; None if the connection takes no request any more.
+    #[track_caller]
+    pub(crate) fn try_send(&mut self, request: Request<()>, end: bool) -> Option<(ResponseFuture, SendStream<Bytes>)> {
+        let mut sender = self.wait(self.sender.clone().ready()).ok()?;
+        sender.send_request(request, end).ok()
+    }
+
     /// Waits for an answer with all of its body.
     pub(crate) fn answer(&self, response: ResponseFuture) -> Result<Answer, h2::Error> {
         self.wait(whole(response))

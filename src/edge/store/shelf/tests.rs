@@ -2,12 +2,13 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 
+use bytes::Bytes;
 use tempfile::TempDir;
 
 use super::*;
 use crate::edge::store::tests::{at, here, id, revision, session, visitor, write as change};
-use crate::rendezvous::Revisions;
-use crate::rendezvous::session::{Retry, Write};
+use crate::rendezvous::session::{Retry, Stamp, Write};
+use crate::rendezvous::{Revisions, TransactionId};
 
 fn shelf() -> (TempDir, Shelf) {
     let directory = TempDir::new().unwrap();
