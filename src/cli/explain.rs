@@ -86,16 +86,8 @@ impl Explain {
     }
 
     fn status(&self) -> anyhow::Result<Status> {
-        match self.running.ask(&Order::Status)? {
-            Answer::Status(status) => Ok(status),
-            other @ (Answer::Reloaded { .. }
-            | Answer::Wrong { .. }
-            | Answer::Draining { .. }
-            | Answer::Drained
-            | Answer::Busy { .. }
-            | Answer::Undrained
-            | Answer::Failed { .. }) => Err(unexpected(&other)),
-        }
+        let answer = self.running.ask(&Order::Status)?;
+        if let Answer::Status(status) = answer { Ok(status) } else { Err(unexpected(&answer)) }
     }
 
     fn explain_all(&self, known: Known<'_>, out: &mut dyn Write, err: &mut dyn Write) -> anyhow::Result<Exit> {
