@@ -133,14 +133,30 @@ pub(super) struct Controls {
 pub(super) struct ControlService {
     bound: Arc<BoundListener>,
     controls: Arc<Controls>,
-    /// Whether the socket is another process's now.
-    left: watch::Receiver<bool>,
+    door: Arc<Door>,
+}
+
+/// Whether commands come in.
+#[derive(Debug, Default)]
+pub(super) struct Door {
+    /// Whether it is another process that they are for.
+    left: watch::Sender<bool>,
+    open: watch::Sender<bool>,
+}
+
+impl Door {
+    /// Leaves the socket to another process. No command comes in any more when this returns; those that are in stay.
+    pub(super) async fn leave(&self) {
+        self.left.send_replace(true);
+        // Fails only if the sender is gone, which is a field of `self`.
+        let _ = self.open.subscribe().wait_for(|open| !*open).await;
+    }
 }
 
 impl ControlService {
     /// Serves a bound socket.
-    pub(super) fn new(bound: Arc<BoundListener>, controls: Controls, left: watch::Receiver<bool>) -> Self {
-        Self { bound, controls: Arc::new(controls), left }
+    pub(super) fn new(bound: Arc<BoundListener>, controls: Controls, door: Arc<Door>) -> Self {
+        Self { bound, controls: Arc::new(controls), door }
     }
 
     async fn accept(&self, listener: &UnixListener) {
@@ -181,12 +197,14 @@ impl BackgroundService for ControlService {
                 return;
             }
         };
-        let mut left = self.left.clone();
+        let mut left = self.door.left.subscribe();
+        self.door.open.send_replace(true);
         tokio::select! {
             () = self.accept(&listener) => {}
             _ = left.wait_for(|left| *left) => {}
             _ = shutdown.changed() => {}
         }
+        self.door.open.send_replace(false);
     }
 }
 

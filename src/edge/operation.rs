@@ -16,7 +16,7 @@ use tokio::time::timeout;
 
 use super::bind::BoundListener;
 use super::certificates::Certificates;
-use super::control::{ReloadOrder, Reloaded};
+use super::control::{Door, ReloadOrder, Reloaded};
 use super::handover::{Arrival, Estate, Failed, Guest, Program, Ready, give, send_for};
 use super::journal;
 use super::listener::Listeners;
@@ -94,8 +94,7 @@ pub(super) struct Operation {
     pub(super) service: Arc<ServiceManager>,
     /// The control socket.
     pub(super) control: Option<Arc<BoundListener>>,
-    /// Whether the control socket is another process's now.
-    pub(super) left: watch::Sender<bool>,
+    pub(super) door: Arc<Door>,
     /// Brings in a new process.
     pub(super) guest: Arc<Guest>,
     pub(super) program: Program,
@@ -310,7 +309,7 @@ impl Operation {
     }
 
     fn estate<'a>(&'a self, sockets: &'a [Arc<BoundListener>]) -> Estate<'a> {
-        Estate { state: &self.state, service: &self.service, sockets }
+        Estate { state: &self.state, service: &self.service, door: &self.door, sockets }
     }
 
     /// Puts a configuration in use, as far as that does not take another process.
@@ -347,7 +346,6 @@ impl Operation {
         }
         if end == End::Succeeded {
             self.control.iter().for_each(|bound| bound.outlive());
-            self.left.send_replace(true);
             if let Some(exposition) = &self.exposition {
                 exposition.close().await;
             }

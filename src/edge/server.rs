@@ -21,7 +21,7 @@ use super::access_log::AccessLog;
 use super::bind::{BindError, BoundListener};
 use super::certificates::{Certificates, Loaded};
 use super::connection::Front;
-use super::control::{self, ControlService, Controls};
+use super::control::{self, ControlService, Controls, Door};
 use super::exposition::{self, Exposition};
 use super::handover::{Guest, Predecessor, Program};
 use super::health::HealthWatch;
@@ -165,11 +165,11 @@ impl Gateway {
         let synapse_watch = SynapseWatch::new(Arc::clone(&state), reload.clone());
         server.add_service(background_service("synapse configuration", synapse_watch));
         let (control, guest) = (sockets.control.map(Arc::new), Arc::new(Guest::default()));
-        let (left, is_left) = watch::channel(false);
+        let door = Arc::new(Door::default());
         if let Some(bound) = control.clone() {
             let (state, listeners, guest) = (Arc::clone(&state), Arc::clone(&listeners), Arc::clone(&guest));
             let controls = Controls { state, listeners, reload, guest, started };
-            server.add_service(background_service("control", ControlService::new(bound, controls, is_left)));
+            server.add_service(background_service("control", ControlService::new(bound, controls, Arc::clone(&door))));
         }
         let operation = Operation {
             orders: Mutex::new((orders, wanted)),
@@ -184,7 +184,7 @@ impl Gateway {
             metrics,
             service,
             control,
-            left,
+            door,
             guest,
             program,
             arrival: StdMutex::default(),

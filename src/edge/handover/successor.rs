@@ -16,6 +16,7 @@ use tokio::time::{sleep, timeout};
 
 use super::{APPEAR, ENTER, Incoming, LONGEST, New, Old, PREPARE, line_of};
 use crate::edge::bind::BoundListener;
+use crate::edge::control::Door;
 use crate::edge::descriptors;
 use crate::edge::service_manager::ServiceManager;
 use crate::edge::state::State;
@@ -110,6 +111,7 @@ fn end(child: &mut Child) {
 pub(in crate::edge) struct Estate<'a> {
     pub(in crate::edge) state: &'a State,
     pub(in crate::edge) service: &'a ServiceManager,
+    pub(in crate::edge) door: &'a Door,
     pub(in crate::edge) sockets: &'a [Arc<BoundListener>],
 }
 
@@ -168,6 +170,8 @@ impl Ready {
                 return Err(failed);
             }
         };
+        // First, or this process could come to ask itself.
+        estate.door.leave().await;
         if let Some(store) = memory {
             store.arrive(Successor::new(control.unwrap_or_default()));
         }

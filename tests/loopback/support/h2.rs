@@ -91,6 +91,11 @@ impl H2 {
         sender.send_request(request, end).unwrap()
     }
 
+    /// Whether the connection takes another request.
+    pub(crate) fn is_open(&mut self) -> bool {
+        self.wait(self.sender.clone().ready()).is_ok()
+    }
+
     /// As [`H2::send`]; None if the connection takes no request any more.
     #[track_caller]
     pub(crate) fn try_send(&mut self, request: Request<()>, end: bool) -> Option<(ResponseFuture, SendStream<Bytes>)> {
