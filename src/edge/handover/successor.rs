@@ -36,6 +36,9 @@ pub(in crate::edge) enum Failed {
 
 impl From<io::Error> for Failed {
     fn from(error: io::Error) -> Self {
+        if error.kind() == io::ErrorKind::TimedOut {
+            return Self::Otherwise("the new process does not go on".to_owned());
+        }
         Self::Otherwise(format!("the new process was lost: {error}"))
     }
 }
@@ -135,7 +138,11 @@ pub(in crate::edge) async fn give(stream: UnixStream, estate: &Estate<'_>) -> Re
     for bound in estate.sockets {
         line.tell_with(&Old::Socket { name: bound.name().to_owned() }, bound).await?;
     }
-    match line.hear(PREPARE).await? {
+    let told = line.hear(PREPARE).await;
+    if told.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::TimedOut) {
+        line.put_an_end_to_it().await;
+    }
+    match told? {
         New::Ready => Ok(Ready { line }),
         New::Failed { problems, wrong: true } => Err(Failed::Wrong(problems)),
         New::Failed { problems, wrong: false } => Err(Failed::Otherwise(problems.join("; "))),
@@ -149,7 +156,6 @@ impl Ready {
     ///
     /// Must be waited for.
     pub(in crate::edge) async fn admit(mut self, estate: &Estate<'_>) -> Result<u32, Failed> {
-        let pid = self.line.stream.peer_cred()?.pid().unwrap_or_default();
         let memory = match &estate.state.store {
             Store::Memory(store) => Some(store),
             Store::Redis(_) => None,
@@ -157,13 +163,13 @@ impl Ready {
         if let Some(store) = memory {
             store.depart();
         }
-        let admitted = timeout(ENTER, self.enter(estate)).await;
-        let control = admitted.unwrap_or_else(|_| Err(Failed::Otherwise("the new process does not go on".to_owned())));
+        let control = timeout(ENTER, self.enter(estate)).await;
+        let control = control.unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut).into()));
         let control = match control {
             Ok(control) => control,
             Err(failed) => {
                 // It may be alive, and think that it serves.
-                self.line.put_an_end_to(pid).await;
+                self.line.put_an_end_to_it().await;
                 if let Some(store) = memory {
                     store.come_back();
                 }
@@ -175,7 +181,7 @@ impl Ready {
         if let Some(store) = memory {
             store.arrive(Successor::new(control.unwrap_or_default()));
         }
-        let pid = u32::try_from(pid).unwrap_or_default();
+        let pid = u32::try_from(self.line.pid().unwrap_or_default()).unwrap_or_default();
         estate.service.succeeded_by(pid);
         if let Err(error) = self.line.tell(&Old::Farewell).await {
             info!("process {pid} has not heard the last word: {error}");
@@ -193,7 +199,8 @@ impl Ready {
         }
         self.line.tell(&Old::Sessions { bytes: bytes.len() as u64 }).await?;
         self.line.stream.write_all(&bytes).await?;
-        match self.line.hear(ENTER).await? {
+        // Who waits for this function bounds it.
+        match self.line.hear(2 * ENTER).await? {
             New::Accepting { control } => Ok(control),
             New::Ready | New::Failed { .. } => {
                 Err(Failed::Otherwise("the new process is of another version".to_owned()))
@@ -237,19 +244,23 @@ impl Line {
         timeout(within, read).await?
     }
 
+    fn pid(&self) -> Option<i32> {
+        self.stream.peer_cred().ok()?.pid()
+    }
+
     /// Returns once the process has ended: then its end of the connection is closed.
-    async fn put_an_end_to(&mut self, pid: i32) {
+    async fn put_an_end_to_it(&mut self) {
         let mut rest = Vec::new();
         // If it has ended, its id may be another's by now.
         let alive = timeout(LOOK_EVERY, self.stream.read_to_end(&mut rest)).await.is_err();
         if alive
-            && let Some(pid) = Pid::from_raw(pid)
+            && let Some(pid) = self.pid().and_then(Pid::from_raw)
             && let Err(error) = kill_process(pid, Signal::KILL)
         {
             warn!("process {} cannot be ended: {error}", pid.as_raw_nonzero());
         }
         if timeout(ENTER, self.stream.read_to_end(&mut rest)).await.is_err() {
-            warn!("process {pid} does not end");
+            warn!("the new process does not end");
         }
     }
 }
