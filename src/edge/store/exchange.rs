@@ -314,3 +314,6 @@ async fn receive<T: DeserializeOwned>(stream: &mut (impl AsyncRead + Unpin)) -> 
     }
     ciborium::from_reader(&bytes[..]).map_err(|_| io::ErrorKind::InvalidData.into())
 }
+
+#[cfg(test)]
+pub(super) mod fixture;

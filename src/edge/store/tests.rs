@@ -11,51 +11,58 @@ use super::*;
 use crate::rendezvous::session::{Content, MAX_TRANSACTIONS, Retry};
 use crate::rendezvous::{Allowance, Revision, Revisions, TransactionId};
 
-/// Each law for each store.
+/// Each law for each store. Those that count what the memory of this process holds are not for sessions elsewhere.
 macro_rules! contract {
-    ($($law:ident)*) => {
+    (everywhere: $($law:ident)*; counted: $($counted:ident)*) => {
         mod memory {
             use super::{MemoryStore, Store};
 
-            $(
-                #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-                async fn $law() {
-                    super::$law(Store::Memory(MemoryStore::default())).await;
-                }
-            )*
+            $(contract!(@law $law, Store::Memory(MemoryStore::default()));)*
+            $(contract!(@law $counted, Store::Memory(MemoryStore::default()));)*
         }
 
         mod redis {
             use crate::edge::store::redis::fixture::{RedisServer, store};
 
-            $(
-                #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-                async fn $law() {
-                    let server = RedisServer::start();
-                    super::$law(store(&server)).await;
-                }
-            )*
+            $(contract!(@law $law, let server = RedisServer::start(); store(&server));)*
+            $(contract!(@law $counted, let server = RedisServer::start(); store(&server));)*
+        }
+
+        mod elsewhere {
+            use crate::edge::store::exchange::fixture::Elsewhere;
+
+            $(contract!(@law $law, let elsewhere = Elsewhere::start(); elsewhere.store());)*
+        }
+    };
+    (@law $law:ident, $(let $server:ident = $start:expr;)? $store:expr) => {
+        #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+        async fn $law() {
+            $(let $server = $start;)?
+            super::$law($store).await;
         }
     };
 }
 
 contract! {
-    what_was_put_in_is_read_back
+    everywhere:
     a_session_is_gone_when_its_time_is_up
     a_session_exists_under_its_own_id_alone
-    an_id_in_use_is_not_taken_over
     a_write_passes_with_the_present_revision_alone
     of_writers_with_one_revision_exactly_one_wins
     the_same_payload_does_not_bring_a_revision_back
-    a_removed_session_stays_removed_and_makes_room
     the_protocols_share_the_places
     what_a_visitor_has_ended_counts_no_more
-    a_flood_from_all_sides_stays_within_the_bounds
     a_smaller_bound_lets_the_present_sessions_live
     a_repeated_write_is_recognised_by_its_content
     a_repeated_write_is_recognised_by_its_name
     of_writers_with_one_name_all_are_told_the_same
-    a_session_forgets_the_oldest_names_first
+    a_session_forgets_the_oldest_names_first;
+
+    counted:
+    what_was_put_in_is_read_back
+    an_id_in_use_is_not_taken_over
+    a_removed_session_stays_removed_and_makes_room
+    a_flood_from_all_sides_stays_within_the_bounds
 }
 
 pub(super) const PROTOCOL: Protocol = Protocol::Msc3886;
@@ -420,4 +427,34 @@ fn each_protocol_is_counted_for_itself() {
     assert_eq!(Protocol::ALL.map(held), [(0, 0, 0), (1, 2, 0), (1, 3, 0)]);
     while store.sweep(at(60)).is_some() {}
     assert_eq!(Protocol::ALL.map(held), [(0, 0, 0), (0, 0, 1), (0, 0, 1)]);
+}
+
+/// Nothing is done while they are on their way, and whoever waits is answered where they are then.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sessions_that_are_on_their_way_are_waited_for() {
+    let elsewhere = exchange::fixture::Elsewhere::start();
+    let store = Arc::new(Store::Memory(MemoryStore::default()));
+    let Store::Memory(memory) = &*store else { unreachable!() };
+    store.create(id(1), session("here", 0), here(), room(9), at(0)).await.unwrap();
+    let reading = |number| {
+        let store = Arc::clone(&store);
+        tokio::spawn(async move { store.read(id(number), PROTOCOL, at(1)).await })
+    };
+    memory.depart();
+    let waiting = reading(1);
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    assert!(!waiting.is_finished());
+    assert_eq!(memory.live(at(1)).len(), 1);
+    memory.come_back();
+    assert_eq!(waiting.await.unwrap().unwrap().content().payload(), "here");
+
+    elsewhere.store().create(id(1), session("there", 0), here(), room(9), at(0)).await.unwrap();
+    memory.depart();
+    let waiting = reading(1);
+    memory.arrive(elsewhere.successor());
+    assert_eq!(waiting.await.unwrap().unwrap().content().payload(), "there");
+    assert_eq!(reading(2).await.unwrap(), Err(Refusal::Absent));
+    // A process that is gone has taken them along; nothing is answered from what was here.
+    drop(elsewhere);
+    assert!(matches!(reading(1).await.unwrap(), Err(Refusal::Unavailable { .. })));
 }
