@@ -21,8 +21,8 @@ JSON = {"Content-Type": "application/json"}
 BLOB = {"Content-Type": "application/octet-stream"}
 #: Longer than anything waits: whoever has no answer by then has none.
 PATIENCE = 120
-#: In flight at a time; more would mean that nothing is answered any more.
-MOST = 2000
+#: So many are in flight at most: enough for all that begins during a restart, and no more than this machine bears.
+MOST = 600
 _numbers = itertools.count()
 
 
@@ -138,10 +138,6 @@ class Load:
         if self._failure:
             raise self._failure
 
-    def in_flight(self, moment: float) -> list[Asked]:
-        """What had begun and was not answered at this moment."""
-        return [asked for asked in self.asked if asked.began <= moment and not 0 < asked.ended < moment]
-
     def _run(self) -> None:
         try:
             asyncio.run(self._ask_all())
@@ -149,6 +145,7 @@ class Load:
             self._failure = failure
 
     async def _ask_all(self) -> None:
+        self._places = asyncio.Semaphore(MOST)
         trust = ssl.create_default_context(cafile=str(self._ca))
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=50)
         # Every other one speaks HTTP/1.1.
@@ -169,14 +166,15 @@ class Load:
     async def _ask_on(self, kind: Kind, group: asyncio.TaskGroup) -> None:
         due = time.monotonic()
         for user in itertools.cycle(self._users):
-            due += 1 / kind.rate
+            # What could not begin in time is left out.
+            due = max(due + 1 / kind.rate, time.monotonic())
             while not self._stopping.is_set() and time.monotonic() < due:
                 await asyncio.sleep(min(0.2, max(0.0, due - time.monotonic())))
+            await self._places.acquire()
             if self._stopping.is_set():
                 return
-            assert len(self.in_flight(time.monotonic())) < MOST, "nothing is answered any more"
-            target, fields, body = kind.make(user)
-            group.create_task(self._ask(kind, user, target, fields, body))
+            task = group.create_task(self._ask(kind, user, *kind.make(user)))
+            task.add_done_callback(lambda _: self._places.release())
 
     async def _sync_on(self, user: User) -> None:
         """Long polls, one after the other, as a client does."""
@@ -226,7 +224,7 @@ class Phase:
     back: float = 0.0
 
 
-def table(asked: list[Asked], phases: list[Phase], waited: float) -> str:
+def table(asked: list[Asked], phases: list[Phase]) -> str:
     """All of it in Markdown: by method and class, and by fault."""
     lines = ["| method | class | sent | answered | lost | refused by Synapse | slowest |", "|---|---|---|---|---|---|---|"]
     for kind in [SYNC, *KINDS]:
@@ -236,11 +234,12 @@ def table(asked: list[Asked], phases: list[Phase], waited: float) -> str:
     for method in ("GET", "PUT", "POST"):
         those = [one for one in asked if one.kind.method == method]
         lines.append(f"| **{method}** | all | {_counts(those)} | |")
-    lines += ["", "| fault | gone for | sent meanwhile | answered | lost | refused by Synapse | lost or refused: what |"]
+    lines += ["", "| fault | gone for | ended meanwhile | answered | lost | refused by Synapse | lost or refused: what |"]
     lines.append("|---|---|---|---|---|---|---|")
-    ends = [phase.begun for phase in phases[1:]] + [waited]
-    for phase, end in zip(phases, ends, strict=True):
-        those = [one for one in asked if phase.begun <= one.ended and one.began < end and (one.began >= phase.begun or one.lost)]
+    ends = [*(phase.begun for phase in phases[1:]), float("inf")]
+    for phase, end in zip(phases, ends, strict=False):
+        # What had begun before counts where it was answered, or lost.
+        those = [one for one in asked if phase.begun <= one.ended < end]
         what = Counter(f"{one.kind.method} {one.kind.name}: {one.fault}" for one in those if one.lost)
         told = "; ".join(f"{number} × {text}" for text, number in what.items())
         lines.append(f"| {phase.name} | {phase.back - phase.gone:.1f} s | {_counts(those)} | {told} |")

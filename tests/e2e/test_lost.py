@@ -78,21 +78,22 @@ def was_with(phase: Phase, asked: Asked) -> bool:
 def test_nothing_that_may_be_repeated_is_lost(
     world: World, deployment: Deployment, gateway: Gateway, folder: Path, capsys: pytest.CaptureFixture
 ):
-    people = users(world, gateway, 6)
+    load = Load(users(world, gateway, 6), world.authority.file)
     phases = []
-    with Load(people, world.authority.file) as load:
-        time.sleep(2)
-        for name in WORKERS:
-            for how in ("SIGKILL", "SIGTERM"):
-                phases.append(fault(deployment, name, how))
-        for how in ("SIGTERM", "SIGKILL"):
-            phases.append(fault(deployment, "main", how))
-        time.sleep(2)
-        waited = time.monotonic()
-    report = table(load.asked, phases, waited)
-    (folder.parent / "lost.md").write_text(report)
-    with capsys.disabled():
-        print(f"\n{report}")
+    try:
+        with load:
+            time.sleep(2)
+            for name in WORKERS:
+                for how in ("SIGKILL", "SIGTERM"):
+                    phases.append(fault(deployment, name, how))
+            for how in ("SIGTERM", "SIGKILL"):
+                phases.append(fault(deployment, "main", how))
+            time.sleep(2)
+    finally:
+        report = table(load.asked, phases)
+        (folder.parent / "lost.md").write_text(report)
+        with capsys.disabled():
+            print(f"\n{report}")
 
     assert all(asked.ended for asked in load.asked)
     lost = [asked for asked in load.asked if asked.lost]
