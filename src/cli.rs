@@ -3,12 +3,14 @@
 //! It must not decide anything itself: it calls the library and prints what comes back.
 
 mod check;
+mod completions;
 mod configured;
 mod derive;
 mod drain;
 mod explain;
 mod import_certificates;
 mod import_synapse;
+mod manual;
 mod orders;
 mod prepare;
 mod problems;
@@ -65,12 +67,14 @@ impl From<Exit> for ExitCode {
 #[structopt(name = "synapse-gateway")]
 enum Command {
     Check(check::Check),
+    Completions(completions::Completions),
     Configured(configured::Configured),
     Derive(derive::Derive),
     Drain(drain::Drain),
     Explain(explain::Explain),
     ImportCertificates(import_certificates::ImportCertificates),
     ImportSynapse(import_synapse::ImportSynapse),
+    Manual(manual::Manual),
     Reference(reference::Reference),
     Reload(reload::Reload),
     Routes(routes::Routes),
@@ -98,12 +102,14 @@ impl Command {
     fn execute(self, out: &mut dyn Write, err: &mut dyn Write) -> anyhow::Result<Exit> {
         match self {
             Self::Check(command) => command.execute(out),
+            Self::Completions(command) => command.execute(out),
             Self::Configured(command) => command.execute(err),
             Self::Derive(command) => command.execute(out, err),
             Self::Drain(command) => command.execute(out),
             Self::Explain(command) => command.execute(out, err),
             Self::ImportCertificates(command) => command.execute(out, err),
             Self::ImportSynapse(command) => command.execute(out, err),
+            Self::Manual(command) => command.execute(out),
             Self::Reference(command) => command.execute(out),
             Self::Reload(command) => command.execute(out, err),
             Self::Routes(command) => command.execute(out),

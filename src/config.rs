@@ -31,7 +31,9 @@ use crate::yaml::{Content, Dialect, Findings, Mark, Node, Segment, parse};
 pub use crate::yaml::Source;
 pub use delegation::delegation;
 pub use files::{ReadError, read};
-pub use reference::{reference, reference_of};
+#[cfg(feature = "edge")]
+pub(crate) use reference::{escape, literal};
+pub use reference::{man, man_of, reference, reference_of};
 pub use section::{Config, ConfigSection};
 
 /// Reads and checks a configuration. The first source is the main file, the others are those in `conf.d`, in order.

@@ -104,3 +104,28 @@ fn a_reader_that_has_seen_enough_is_no_failure() {
     let exit = run(["synapse-gateway", "reference"].map(OsString::from), &mut Closed, &mut err);
     assert_eq!((exit, err), (Exit::Fine, Vec::new()));
 }
+
+#[test]
+fn the_manual_page_and_the_completions_have_every_subcommand_with_its_options() {
+    let (exit, page, err) = check(&["manual"]);
+    assert_eq!((exit, err.as_str()), (Exit::Fine, ""));
+    let listed = check(&["--help"]).1;
+    let commands = listed.lines().skip_while(|line| *line != "SUBCOMMANDS:").skip(1);
+    let commands: Vec<&str> = commands.filter_map(|line| line.split_whitespace().next()).collect();
+    assert!(commands.contains(&"explain") && !commands.contains(&"manual"), "{listed}");
+    let scripts = ["bash", "fish", "zsh"].map(|shell| check(&["completions", shell]).1);
+    for command in commands.into_iter().filter(|command| *command != "help") {
+        assert!(page.contains(&format!("\n.SS {}\n", command.replace('-', "\\-"))), "{command} is not in\n{page}");
+        assert!(scripts.iter().all(|script| script.contains(command)), "{command}");
+    }
+    for option in [".B \\-H, \\-\\-header <NAME: VALUE>...\n\\&A header of the request\n", ".B <url>\n\\&The URL,"] {
+        assert!(page.contains(option), "{option} is not in\n{page}");
+    }
+    assert!(!page.contains("COMMANDS\n.SH SERVICE"), "no command is left out");
+}
+
+#[test]
+fn the_reference_is_a_file_to_copy_from_or_a_manual_page() {
+    assert_eq!(check(&["reference"]), (Exit::Fine, crate::config::reference(), String::new()));
+    assert_eq!(check(&["reference", "--format", "man"]), (Exit::Fine, crate::config::man(), String::new()));
+}

@@ -2,6 +2,10 @@
 //!
 //! A card has the key's meaning, which is its doc comment, then what it may be set to, its default and the key itself.
 //! A key without a default is commented out; with the `#` in front of it removed, it stands where it belongs.
+//!
+//! The same cards make the manual page ([`man`]).
+
+mod man;
 
 use std::fmt::Write;
 
@@ -11,6 +15,10 @@ use serde_json::Value;
 use super::schema::{Schema, Shapes};
 use super::section::ConfigSection;
 use crate::yaml::resolve;
+
+#[cfg(feature = "edge")]
+pub(crate) use man::{escape, literal};
+pub use man::{man, man_of};
 
 /// The columns of a comment, as far as words can be wrapped to it.
 const WIDTH: usize = 100;
@@ -105,20 +113,31 @@ fn trim(lines: Vec<String>) -> Vec<String> {
     lines.into_iter().skip_while(String::is_empty).collect()
 }
 
-/// The doc comment: the field's own, or its type's.
+/// The doc comment, in comment lines.
 fn meaning(schema: &Value, inner: &Shapes<'_>) -> Vec<String> {
-    let text = |schema: &Value| schema.get("description").and_then(Value::as_str).map(str::to_owned);
-    let of_type = || inner.iter().chain(inner.item().iter()).find_map(text);
-    let text = text(schema).or_else(of_type).unwrap_or_default();
     let mut lines = Vec::new();
-    for (index, paragraph) in text.split("\n\n").enumerate() {
+    for (index, paragraph) in text(schema, inner).split("\n\n").enumerate() {
         lines.extend((index > 0).then(|| "#".to_owned()));
         lines.extend(wrap(paragraph));
     }
     lines
 }
 
+/// The doc comment: the field's own, or its type's.
+fn text(schema: &Value, inner: &Shapes<'_>) -> String {
+    let text = |schema: &Value| schema.get("description").and_then(Value::as_str).map(str::to_owned);
+    let of_type = || inner.iter().chain(inner.item().iter()).find_map(text);
+    text(schema).or_else(of_type).unwrap_or_default()
+}
+
 fn values(shapes: &Shapes<'_>, set: Option<&Value>, required: bool) -> Vec<String> {
+    let mut lines = wrap(&forms(shapes, set, required));
+    lines.extend(words(shapes).flat_map(|(word, text)| wrap(&format!("* {word}: {text}"))));
+    lines
+}
+
+/// What a key may be set to, and its default, as one paragraph.
+fn forms(shapes: &Shapes<'_>, set: Option<&Value>, required: bool) -> String {
     let default = match set {
         Some(Value::Array(list)) if list.is_empty() => "Default: none.".to_owned(),
         Some(Value::Object(map)) if map.is_empty() => "Default: none.".to_owned(),
@@ -136,13 +155,15 @@ fn values(shapes: &Shapes<'_>, set: Option<&Value>, required: bool) -> Vec<Strin
     } else {
         shapes.describe()
     };
-    let mut lines = wrap(&format!("Values: {forms}. {default}"));
-    for shape in shapes.iter() {
-        if let (Some(word), Some(text)) = (shape.get("const").and_then(Value::as_str), shape.get("description")) {
-            lines.extend(wrap(&format!("* {word}: {}", text.as_str().unwrap_or_default())));
-        }
-    }
-    lines
+    format!("Values: {forms}. {default}")
+}
+
+/// The words that may stand here and have a meaning of their own, with it.
+fn words<'s>(shapes: &Shapes<'s>) -> impl Iterator<Item = (&'s str, &'s str)> {
+    shapes.iter().filter_map(|shape| {
+        let word = shape.get("const").and_then(Value::as_str)?;
+        Some((word, shape.get("description")?.as_str()?))
+    })
 }
 
 /// Fills comment lines with the words of a paragraph.
