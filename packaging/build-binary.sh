@@ -1,0 +1,27 @@
+#!/bin/bash
+# Builds the binary that the Debian package ships, as target/debian/synapse-gateway: the release profile, with line
+# tables for the package of debug symbols, hardened C parts, and without a path of this machine in it.
+# Usage: packaging/build-binary.sh [TARGET]    TARGET is a Rust target for a cross build, as aarch64-unknown-linux-gnu.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+target=${1:-}
+
+# The same source gives the same binary, wherever it lies and whenever it is built.
+SOURCE_DATE_EPOCH=$(dpkg-parsechangelog --file packaging/debian/changelog --show-field Timestamp)
+registry=${CARGO_HOME:-$HOME/.cargo}/registry/src
+export SOURCE_DATE_EPOCH
+export RUSTFLAGS="--remap-path-prefix=$registry=/cargo --remap-path-prefix=$PWD=/build/synapse-gateway \
+--remap-path-prefix=$(rustc --print sysroot)=/rust ${RUSTFLAGS:-}"
+
+flags() {
+    DEB_BUILD_MAINT_OPTIONS=hardening=+all dpkg-buildflags --get "$1"
+}
+export CFLAGS="$(flags CPPFLAGS) $(flags CFLAGS) -ffile-prefix-map=$registry=/cargo -ffile-prefix-map=$PWD=/build/synapse-gateway"
+export CXXFLAGS="$(flags CPPFLAGS) $(flags CXXFLAGS) -ffile-prefix-map=$registry=/cargo -ffile-prefix-map=$PWD=/build/synapse-gateway"
+
+# Of cargo's own settings on this machine, those that would change the binary do not count.
+unset CARGO_BUILD_TARGET CARGO_TARGET_DIR CARGO_ENCODED_RUSTFLAGS
+cargo build --locked --profile debian --bin synapse-gateway ${target:+--target "$target"}
+if [ -n "$target" ]; then
+    echo "Built target/$target/debian/synapse-gateway"
+fi
