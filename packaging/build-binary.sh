@@ -6,18 +6,18 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 target=${1:-}
 
-# The same source gives the same binary, wherever it lies and whenever it is built.
-SOURCE_DATE_EPOCH=$(dpkg-parsechangelog --file packaging/debian/changelog --show-field Timestamp)
-registry=${CARGO_HOME:-$HOME/.cargo}/registry/src
-export SOURCE_DATE_EPOCH
-export RUSTFLAGS="--remap-path-prefix=$registry=/cargo --remap-path-prefix=$PWD=/build/synapse-gateway \
---remap-path-prefix=$(rustc --print sysroot)=/rust ${RUSTFLAGS:-}"
-
 flags() {
     DEB_BUILD_MAINT_OPTIONS=hardening=+all dpkg-buildflags --get "$1"
 }
-export CFLAGS="$(flags CPPFLAGS) $(flags CFLAGS) -ffile-prefix-map=$registry=/cargo -ffile-prefix-map=$PWD=/build/synapse-gateway"
-export CXXFLAGS="$(flags CPPFLAGS) $(flags CXXFLAGS) -ffile-prefix-map=$registry=/cargo -ffile-prefix-map=$PWD=/build/synapse-gateway"
+
+# The same source gives the same binary, wherever it lies and whenever it is built.
+SOURCE_DATE_EPOCH=$(dpkg-parsechangelog --file packaging/debian/changelog --show-field Timestamp)
+registry=${CARGO_HOME:-$HOME/.cargo}/registry/src
+places=("$registry=/cargo" "$PWD=/build/synapse-gateway")
+RUSTFLAGS="${RUSTFLAGS:-} --remap-path-prefix=$(rustc --print sysroot)=/rust ${places[*]/#/--remap-path-prefix=}"
+CFLAGS="$(flags CPPFLAGS) $(flags CFLAGS) ${places[*]/#/-ffile-prefix-map=}"
+CXXFLAGS="$(flags CPPFLAGS) $(flags CXXFLAGS) ${places[*]/#/-ffile-prefix-map=}"
+export SOURCE_DATE_EPOCH RUSTFLAGS CFLAGS CXXFLAGS
 
 # Of cargo's own settings on this machine, those that would change the binary do not count.
 unset CARGO_BUILD_TARGET CARGO_TARGET_DIR CARGO_ENCODED_RUSTFLAGS
