@@ -1,6 +1,6 @@
 #!/bin/bash
 # Installs Debian packages that a chore needs and this machine lacks, after saying which.
-# Usage: tests/install-deps.sh GROUP...    groups: build python redis e2e
+# Usage: tests/install-deps.sh GROUP...    groups: build python redis e2e deb package
 # Does nothing, quickly, when all is there. Uses sudo unless run as root.
 set -euo pipefail
 
@@ -39,6 +39,19 @@ for group in "$@"; do
         if ! compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null; then
             missing+=(postgresql)
         fi
+        ;;
+    deb)
+        need dpkg-buildpackage dpkg-dev
+        need dh debhelper
+        need dh_apparmor dh-apparmor
+        need lintian lintian
+        ;;
+    package)
+        need mmdebstrap mmdebstrap
+        need systemd-nspawn systemd-container
+        need ip iproute2
+        need man man-db
+        need objcopy binutils
         ;;
     *)
         echo "unknown group: $group" >&2
