@@ -74,7 +74,7 @@ def install(guest: Guest, package: Path) -> str:
     """Installs or upgrades as an operator does, and returns what is told."""
     name = f"/root/{package.name}"
     guest.write(name, package.read_bytes())
-    command = f"apt-get install --yes --no-download -o Dpkg::Options::=--force-confold {name}"
+    command = f"apt-get install --quiet=1 --yes {name}"
     output = guest.run(command).stdout
     guest.run(f"rm {name}")
     return output

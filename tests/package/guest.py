@@ -40,9 +40,18 @@ class Guest:
             self._machine = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=console, stderr=subprocess.STDOUT
             )
-        children = Path(f"/proc/{self._machine.pid}/task/{self._machine.pid}/children")
-        self._init = int(wait_for("the guest's first process", lambda: children.read_text().split()[:1])[0])
+        self._init = wait_for("systemd in the guest to start", self._find_init)
         wait_for("systemd in the guest", lambda: self.state() in ("running", "degraded"), 60)
+
+    def _find_init(self) -> int | None:
+        """The process that is number 1 in the guest; nspawn has another child before."""
+        assert self._machine
+        children = Path(f"/proc/{self._machine.pid}/task/{self._machine.pid}/children").read_text().split()
+        for child in children:
+            inside = Path(f"/proc/{child}/status").read_text().partition("NSpid:")[2].splitlines()[0].split()
+            if inside[-1] == "1" and Path(f"/proc/{child}/comm").read_text().strip() == "systemd":
+                return int(child)
+        return None
 
     def state(self) -> str:
         return self.run("systemctl is-system-running", check=False).stdout.strip()
@@ -91,6 +100,8 @@ class Guest:
 
     def power_off(self) -> None:
         if self._machine and self._machine.poll() is None:
+            with (self.folder / "journal.log").open("a") as journal:
+                journal.write(self.run("journalctl --quiet --no-pager", check=False).stdout)
             # SIGRTMIN+4 to the guest's systemd is an orderly end.
             os.kill(self._init, signal.SIGRTMIN + 4)
             try:

@@ -39,7 +39,7 @@ def _nothing_failed(guest: Guest):
 
 def errors(guest: Guest) -> str:
     """What the journal has of level error, since the last step."""
-    journal = guest.run(f"journalctl --quiet --no-pager -o cat -p err -u {UNIT} -u {UNIT}-synapse", check=False).stdout
+    journal = guest.run(f"journalctl --quiet --boot --no-pager -o cat -p err -u {UNIT} -u {UNIT}-synapse", check=False).stdout
     seen = getattr(guest, "seen", "")
     guest.seen = journal
     return journal.removeprefix(seen).strip()
@@ -65,7 +65,7 @@ def test_after_the_installation_the_service_waits_and_takes_no_port(guest: Guest
     output = install(guest, package)
     assert "systemd-socket" in guest.read("ss -Hltnp 'sport = :443'"), "the port is still the other program's"
     told = output.partition("Setting up synapse-gateway")[2].splitlines()[1:]
-    ours = [line for line in told if not line.startswith(("Created symlink", "Creating ", "Processing "))]
+    ours = [line for line in told if line.strip() and not line.startswith(("Created symlink", "Creating ", "Processing "))]
     assert len(ours) <= 3, output
     assert CONFIG in output and "systemctl start synapse-gateway" in output
     assert "Port 443 is used by systemd-socket" in output
@@ -107,7 +107,7 @@ def test_the_sandbox_is_as_tight_as_is_promised(guest: Guest):
 
 
 def test_a_reload_loses_nothing(guest: Guest, traffic: Traffic):
-    guest.run(f"echo 'timeouts: {{client_idle: 70s}}' >/etc/synapse-gateway/conf.d/idle.yaml")
+    guest.run(f"echo 'timeouts: {{keep_alive: 70s}}' >/etc/synapse-gateway/conf.d/idle.yaml")
     with traffic.during("reload") as tally:
         guest.run(f"systemctl reload {UNIT}")
     nothing_lost(tally, within=SOON)

@@ -178,7 +178,7 @@ class _Run:
                         headers={"Host": HOST},
                         extensions={"sni_hostname": HOST},
                     )
-                except (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError):
+                except (httpx.ProtocolError, httpx.ReadError, httpx.WriteError):
                     if not again:
                         raise
                     self.tally.counts["h2"].again += 1
