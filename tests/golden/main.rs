@@ -8,6 +8,7 @@ mod config;
 mod derive;
 mod guide;
 mod loader;
+mod packaging;
 mod reference;
 mod registered;
 mod routes;
