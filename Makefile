@@ -3,7 +3,7 @@
 PYTHON ?= python3
 export CARGO_TERM_COLOR ?= auto
 
-.PHONY: help demo test test-core test-rust test-e2e lint advisories fmt reference bench bench-decide bench-proxy bench-workers bench-rendezvous build clean
+.PHONY: help demo test test-core test-rust test-e2e test-package deb deb-reproduce lint advisories fmt reference copyright bench bench-decide bench-proxy bench-workers bench-rendezvous build clean
 
 help:  ## List the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 26
@@ -11,7 +11,7 @@ help:  ## List the targets
 demo:  ## Run the gateway before a real Synapse and show what goes through (ONCE=1: stop after the proof)
 	@ONCE=$(ONCE) tests/demo/run.sh
 
-test: test-rust test-e2e  ## Set up and run every test: core, loopback, real Synapse, real clients, real browser
+test: test-rust test-e2e test-package  ## Set up and run every test: core, loopback, real Synapse, real clients, real browser, real systemd
 
 test-core:  ## The core alone, in seconds
 	cargo test --locked --no-default-features --lib --test golden
@@ -21,19 +21,33 @@ test-rust:
 	cargo test --locked --no-default-features --lib --test golden
 	cargo test --locked
 
+# What is tested is the binary that the package ships; it is built once for both of the following.
 test-e2e:
-	@tests/install-deps.sh build
-	cargo build --locked --release
-	tests/e2e/run.sh
+	@tests/install-deps.sh build deb
+	packaging/build-binary.sh
+	GATEWAY_BIN=$${GATEWAY_BIN:-$(CURDIR)/target/debian/synapse-gateway} tests/e2e/run.sh
+
+test-package: deb  ## The package in a Debian that systemd runs: install, reload, renew, restart, upgrade, purge (as root)
+	tests/package/run.sh
+
+deb:  ## The Debian package, checked by lintian, in target/deb
+	@tests/install-deps.sh build deb
+	packaging/build-deb.sh
+
+deb-reproduce:  ## Build the package twice in two places, and compare (a quarter of an hour)
+	@tests/install-deps.sh build deb
+	packaging/reproduce.sh
 
 lint:  ## Formatting, lints, licences and sources; documentation that has gone stale
-	@tests/install-deps.sh build
+	@tests/install-deps.sh build lint
 	@command -v cargo-deny >/dev/null || { echo "Installing cargo-deny (a few minutes)"; cargo install --quiet --locked cargo-deny; }
 	cargo fmt --check
 	RUSTFLAGS="-D warnings" cargo clippy --locked --all-targets
 	RUSTFLAGS="-D warnings" cargo clippy --locked --no-default-features --lib
 	RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" cargo doc --locked --no-deps --document-private-items --quiet
 	cargo deny check bans licenses sources
+	packaging/copyright.py --check
+	shellcheck packaging/*.sh packaging/*/synapse-gateway.post* packaging/debian/tests/smoke packaging/certbot/* packaging/needrestart/* tests/*.sh tests/*/*.sh
 
 advisories:  ## Known vulnerabilities of what is linked in; needs the advisory database
 	cargo deny check advisories
@@ -43,6 +57,9 @@ fmt:  ## Format the code
 
 reference:  ## Regenerate conf/reference.yaml and the other goldens
 	BLESS=1 cargo test --locked --no-default-features --test golden
+
+copyright:  ## Regenerate the package's list of licences; after a change of Cargo.lock
+	packaging/copyright.py
 
 bench: bench-decide bench-proxy bench-workers bench-rendezvous  ## All of the following; BENCH_ARGS="--quick" shows that they work
 

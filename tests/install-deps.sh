@@ -1,6 +1,6 @@
 #!/bin/bash
 # Installs Debian packages that a chore needs and this machine lacks, after saying which.
-# Usage: tests/install-deps.sh GROUP...    groups: build python redis e2e deb package
+# Usage: tests/install-deps.sh GROUP...    groups: build deb e2e lint package python redis
 # Does nothing, quickly, when all is there. Uses sudo unless run as root.
 set -euo pipefail
 
@@ -40,6 +40,7 @@ for group in "$@"; do
             missing+=(postgresql)
         fi
         ;;
+    lint) need shellcheck shellcheck ;;
     deb)
         need dpkg-buildpackage dpkg-dev
         need dh debhelper
@@ -52,6 +53,7 @@ for group in "$@"; do
         need ip iproute2
         need man man-db
         need objcopy binutils
+        need apparmor_parser apparmor
         ;;
     *)
         echo "unknown group: $group" >&2
