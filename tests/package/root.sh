@@ -11,6 +11,7 @@ folder=target/package/$suite
 stamp=$folder/made-of-$include
 [ ! -e "$stamp" ] || exit 0
 
+# shellcheck disable=SC2016 # apt fills these in
 archive=$(apt-get indextargets --format '$(ORIGIN) $(CODENAME) $(REPO_URI)' 'Created-By: Packages' |
     sed -n 's/^Debian [a-z]* //p' | grep '/debian/\?$' | head -n 1)
 if [ -z "$archive" ]; then
