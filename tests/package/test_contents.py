@@ -32,10 +32,8 @@ def test_the_manual_pages_have_no_mistake(tree: Path):
 
 def test_shells_complete_its_commands(tree: Path):
     bash = tree / "usr/share/bash-completion/completions/synapse-gateway"
-    script = f"""source {bash}
-        COMP_WORDS=(synapse-gateway ch) COMP_CWORD=1
-        _synapse-gateway synapse-gateway ch synapse-gateway
-        echo "${{COMPREPLY[@]}}"""".strip()
+    script = f"source {bash}; COMP_WORDS=(synapse-gateway ch); COMP_CWORD=1; "
+    script += "_synapse-gateway synapse-gateway ch synapse-gateway; echo ${COMPREPLY[@]}"
     done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["check"], done.stderr
     assert (tree / "usr/share/zsh/vendor-completions/_synapse-gateway").read_text().startswith("#compdef")
