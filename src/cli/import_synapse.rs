@@ -1,8 +1,8 @@
 //! `import-synapse`: the helper that reads Synapse's configuration for the service.
 
-use std::fs::{self, OpenOptions};
+use std::fs::{self, OpenOptions, Permissions};
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
@@ -63,6 +63,8 @@ fn replace(file: &Path, bytes: &[u8]) -> io::Result<()> {
     let unfinished = file.with_extension("new");
     remove(&unfinished)?;
     let mut new = OpenOptions::new().write(true).create_new(true).mode(0o644).open(&unfinished)?;
+    // Whatever the umask, which is that of the service: the directory is closed to others, and the file holds no secret.
+    new.set_permissions(Permissions::from_mode(0o644))?;
     new.write_all(bytes)?;
     fs::rename(&unfinished, file)
 }
