@@ -161,7 +161,7 @@ def test_a_change_of_synapses_files_is_taken_over_although_only_root_can_read_th
     text = f"server_name: example.com\npublic_baseurl: https://{HOST}/\nmacaroon_secret_key: not-for-the-service\n"
     text += "listeners: [{port: 8008, type: http, x_forwarded: true, resources: [{names: [client, federation]}]}]\n"
     guest.write(homeserver, text + "max_upload_size: 20M\n", 0o600)
-    guest.run("echo 'synapse: {{config: /etc/matrix-synapse, watch: apply}}' >/etc/synapse-gateway/conf.d/synapse.yaml")
+    guest.run("echo 'synapse: {config: /etc/matrix-synapse, watch: apply}' >/etc/synapse-gateway/conf.d/synapse.yaml")
     guest.run(f"systemctl reload {UNIT}")
     derived = "/run/synapse-gateway/synapse.yaml"
     assert "20" in guest.read(f"cat {derived}")
