@@ -38,7 +38,7 @@ use super::service_manager::{Reach, ServiceManager, StatusLine, Watchdog};
 use super::signals::Signals;
 use super::state::{Running, State};
 use super::store::{self, Password, Shelf, Store};
-use super::synapse_watch::SynapseWatch;
+use super::synapse_watch::{SynapseWatch, Watched};
 use super::throttle::Throttle;
 use super::tls::{TlsServer, install_crypto};
 use super::watch::CertificateWatch;
@@ -313,7 +313,7 @@ pub(super) fn running(config: Config) -> Running {
         pools,
         hsts,
         client_addresses: config.log.client_ip,
-        synapse_files: config.synapse,
+        synapse_files: config.synapse.map(Watched::new),
     }
 }
 

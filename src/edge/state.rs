@@ -11,10 +11,11 @@ use super::metrics::{GatewayMetrics, ProcessCounters};
 use super::pool::Pools;
 use super::recognition::Recognition;
 use super::store::Store;
+use super::synapse_watch::Watched;
 use super::throttle::Throttle;
 use crate::decide::Gateway;
 use crate::observe::ClientAddresses;
-use crate::routing::{Release, SynapseFiles};
+use crate::routing::Release;
 use crate::upstream::{Sign, Turn};
 use crate::upstream_address::UpstreamId;
 
@@ -37,8 +38,8 @@ pub(super) struct Running {
     pub(super) counters: ProcessCounters,
     /// Path prefixes below which everything is secret.
     pub(super) hidden: Vec<String>,
-    /// Where Synapse's own configuration is; None if nothing is taken from it.
-    pub(super) synapse_files: Option<SynapseFiles>,
+    /// The files of Synapse's own configuration, as they were; None if nothing is taken from them.
+    pub(super) synapse_files: Option<Watched>,
 }
 
 /// What all connections share.

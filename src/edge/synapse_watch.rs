@@ -33,13 +33,26 @@ pub(super) struct SynapseWatch {
     reload: mpsc::Sender<ReloadOrder>,
 }
 
+/// The files of a configuration, and how they were when it came into use.
+#[derive(Debug)]
+pub(super) struct Watched {
+    files: SynapseFiles,
+    at_first: Files,
+}
+
+impl Watched {
+    /// Looks at the files.
+    #[must_use]
+    pub(super) fn new(files: SynapseFiles) -> Self {
+        Self { at_first: stamps(&files), files }
+    }
+}
+
 /// What is known of the files.
 #[derive(Default)]
 struct Known {
     /// The configuration to which this belongs.
     of: Weak<Running>,
-    /// As they were when that came into use.
-    at_first: Files,
     /// As they were at the last look.
     last: Files,
     /// The change that was told.
@@ -65,25 +78,26 @@ impl SynapseWatch {
 
     async fn look(&self, known: &mut Known) {
         let running = self.state.running();
-        let Some(files) = running.synapse_files.clone().filter(|files| files.watch != Watch::Off) else {
+        let Some(Watched { files, at_first }) =
+            running.synapse_files.as_ref().filter(|watched| watched.files.watch != Watch::Off)
+        else {
             *known = Known::default();
             self.state.metrics.synapse_config_changed(false);
             return;
         };
+        let files = files.clone();
         let watch = files.watch;
         // Cancelled only when the process ends.
         let Ok(now) = tokio::task::spawn_blocking(move || stamps(&files)).await else { return };
         if known.of.as_ptr() != Arc::as_ptr(&running) {
-            *known = Known { of: Arc::downgrade(&running), at_first: now.clone(), last: now, told: None };
-            self.state.metrics.synapse_config_changed(false);
-            return;
+            *known = Known { of: Arc::downgrade(&running), last: at_first.clone(), told: None };
         }
         let settled = now == known.last;
         known.last = now;
-        self.state.metrics.synapse_config_changed(known.last != known.at_first);
-        if settled && known.last != known.at_first && known.told.as_ref() != Some(&known.last) {
+        self.state.metrics.synapse_config_changed(known.last != *at_first);
+        if settled && known.last != *at_first && known.told.as_ref() != Some(&known.last) {
             known.told = Some(known.last.clone());
-            self.tell(watch, &difference(&known.at_first, &known.last));
+            self.tell(watch, &difference(at_first, &known.last));
         }
     }
 
