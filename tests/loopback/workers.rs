@@ -217,6 +217,7 @@ fn a_process_gets_as_many_requests_as_it_is_given_and_others_wait_in_line() {
         client.send(get(VERSIONS));
     }
     main.wait(|seen| seen.requests.len() == 2);
+    metrics.wait("upstream_waiting_requests{upstream=\"main\"}", 2.0);
     // A long poll has a lane of its own.
     let mut poll = gateway.client();
     poll.send(get(SYNC));
