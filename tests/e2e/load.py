@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 import httpx
 
-from client import Account, send
+from client import Account
 
 CLIENT = "/_matrix/client/v3"
 JSON = {"Content-Type": "application/json"}
@@ -106,7 +106,6 @@ class Asked:
     fault: str | None = None
     own: bool = False
     request_id: str = ""
-    text: str = ""
 
     @property
     def lost(self) -> bool:
@@ -190,7 +189,7 @@ class Load:
     async def _ask(
         self, kind: Kind, user: User, target: str, fields: dict[str, str], body: bytes
     ) -> httpx.Response | None:
-        asked = Asked(kind, time.monotonic(), text=body.decode(errors="replace") if kind.name == "send" else "")
+        asked = Asked(kind, time.monotonic())
         self.asked.append(asked)
         try:
             answer = await self._clients[id(user)].request(
@@ -250,10 +249,3 @@ def _counts(asked: list[Asked]) -> str:
     lost = sum(one.lost and not one.own for one in asked)
     refused = sum(one.lost and one.own for one in asked)
     return f"{len(asked)} | {len(asked) - lost - refused} | {lost} | {refused}"
-
-
-def direct(account: Account, url: str, target: str) -> dict:
-    """What Synapse itself answers at its own port."""
-    answer = send(account.http, "GET", url, target, headers={"Authorization": f"Bearer {account.token}"})
-    assert answer.status_code == 200, answer.text
-    return answer.json()

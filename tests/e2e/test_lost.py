@@ -4,20 +4,14 @@ Nothing that may be repeated, and nothing that had not been sent yet. What a pro
 was killed, and must not be done twice, cannot be helped.
 """
 
-import contextlib
 import time
 from pathlib import Path
-from urllib.parse import quote
 
 import pytest
 
-from client import texts
 from harness.deployment import WORKERS, Deployment
 from harness.gateway import Gateway
-from harness.waiting import wait_for
-from journey import records
-from load import CLIENT, Asked, Load, Phase, User, direct, table
-from test_client_api import LongPoll
+from load import Asked, Load, Phase, User, table
 from world import World
 
 pytestmark = pytest.mark.deployment("workers", reason="a single process has nobody who could answer in its place")
