@@ -1,127 +1,147 @@
-//! What the gateway needs of Synapse's own configuration, as a configuration file of its own.
+//! What Synapse's own configuration says about the gateway's.
 //!
-//! This room reads Synapse's keys and writes ours. It must not know what becomes of them, and opens no file. Every text in
-//! Synapse's files may be a secret: only what is listed here is ever written down, and nothing else is quoted.
+//! This room knows Synapse's keys, what they default to and how its files are merged; and it knows the names of the
+//! gateway's keys, but not their sections, which check what comes out of here like anything that an operator writes. It
+//! opens no file. What it reads is full of secrets: only values that are meant for it, or public, stand in what it
+//! returns.
 
-mod documents;
-mod listeners;
-mod page;
-mod processes;
-mod settings;
+mod clashes;
+mod document;
+mod files;
+mod listener;
+mod media;
+mod names;
+mod process;
+mod rendezvous;
+mod report;
+mod roles;
+mod server;
+mod sign_in;
+mod streams;
+mod upstreams;
+mod value;
+mod well_known;
 
 use std::collections::BTreeMap;
 
-use self::page::Page;
-use self::settings::Settings;
-use crate::problem::Problems;
-use crate::yaml::{Dialect, Findings, Mark, Node, Source, parse};
+use serde_json::Value;
 
-/// The most problems that are told.
-const MAX_PROBLEMS: usize = 500;
+use crate::problem::{Location, Problems};
+use crate::yaml::{Content, Dialect, Findings, Source, parse};
+use document::Document;
+use files::Files;
+use process::Processes;
+use report::Report;
+use streams::Writers;
 
-/// What was derived.
+/// The gateway's configuration, as far as Synapse's decides it.
 #[derive(Debug)]
 pub struct Derived {
     text: Option<String>,
-    values: BTreeMap<String, String>,
+    values: Value,
+    origins: BTreeMap<String, String>,
+    notes: Vec<Note>,
     problems: Problems,
 }
 
+/// What was decided that is not plain from a value alone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Note {
+    /// What in Synapse's configuration it is about.
+    pub location: Location,
+    /// A sentence.
+    pub text: String,
+}
+
+/// What a file is to Synapse.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Configuration that all processes read; also a file that cannot be read.
+    Main,
+    /// The file of one worker.
+    Worker,
+    /// Something else that lies beside them: the configuration of the log, or the registration of a bridge.
+    Other,
+}
+
+/// What a file is to Synapse, by its keys.
+#[must_use]
+pub fn kind(source: &Source) -> Kind {
+    let Some(root) = parse(0, &source.bytes, Dialect::Synapse, &mut Findings::default()) else { return Kind::Main };
+    let Content::Mapping(entries) = &root.content else { return Kind::Main };
+    let has = |name: &str| entries.iter().any(|(key, _)| key == name);
+    if has("worker_app") || has("worker_name") {
+        Kind::Worker
+    } else if (has("version") && has("handlers")) || (has("as_token") && has("hs_token")) {
+        Kind::Other
+    } else {
+        Kind::Main
+    }
+}
+
+/// Derives the gateway's configuration from the files that all processes of Synapse read, in Synapse's order, and those
+/// that one worker each reads besides.
+#[must_use]
+pub fn derive(main: &[Source], workers: &[Source]) -> Derived {
+    let names: Vec<String> = main.iter().chain(workers).map(|source| source.name.clone()).collect();
+    let mut report = Report::new(&names);
+    let mut document = Document::default();
+    // With a file that cannot be read, its keys would seem to be missing.
+    if let Some(files) = Files::read(main, workers, &mut report) {
+        describe(&files, &mut document, &mut report);
+    }
+    let (problems, notes) = report.tell();
+    let text = (!problems.has_errors()).then(|| document.yaml(&names, &notes));
+    Derived { text, values: document.json(), origins: document.origins(&names), notes, problems }
+}
+
+fn describe(files: &Files, document: &mut Document, report: &mut Report) {
+    let processes = Processes::read(files, report);
+    let writers = Writers::read(&processes, report);
+    clashes::check(&processes, report);
+    server::describe(&processes, document, report);
+    let shown = upstreams::describe(&processes, &writers, document, report);
+    server::describe_limits(&processes, &shown, document, report);
+    server::describe_request_id(&shown, document, report);
+    let settings = &processes.main.settings;
+    well_known::describe(settings, document, report);
+    rendezvous::describe(&processes, document, report);
+    sign_in::describe(settings, document, report);
+    well_known::describe_root(settings, document, report);
+}
+
 impl Derived {
-    /// The configuration, each value with the place that it comes from; None if Synapse's files are wrong.
+    /// A configuration file, complete but for what Synapse does not know (`listeners` and `tls`), with the origin of
+    /// each value beside it and the notes at its end; None if Synapse's files are wrong.
     #[must_use]
     pub fn text(&self) -> Option<&str> {
         self.text.as_deref()
     }
 
+    /// The same as values; None if Synapse's files are wrong.
+    #[must_use]
+    pub fn values(&self) -> Option<&Value> {
+        self.text.is_some().then_some(&self.values)
+    }
+
     /// Where each value comes from, by its path.
     #[must_use]
     pub fn origins(&self) -> &BTreeMap<String, String> {
-        &self.values
+        &self.origins
     }
 
-    /// What is wrong with Synapse's files, or does not fit together.
+    /// What was decided, and why.
+    #[must_use]
+    pub fn notes(&self) -> &[Note] {
+        &self.notes
+    }
+
+    /// What is wrong with Synapse's configuration, or does not suit a proxy in front of it.
     #[must_use]
     pub fn problems(&self) -> &Problems {
         &self.problems
     }
 }
 
-/// Whether a file is a worker's own: the main process has no name, and no program of its own.
-#[must_use]
-pub fn is_worker(source: &Source) -> bool {
-    let file = parse(0, &source.bytes, Dialect::Synapse, &mut Findings::default());
-    let app = |node: &Node| node.text().is_some_and(|app| app != "synapse.app.homeserver");
-    file.is_some_and(|file| file.key("worker_name").is_some() || file.key("worker_app").is_some_and(app))
-}
-
-/// What is found while keys are read.
-struct Study<'a> {
-    names: Vec<&'a str>,
-    findings: Findings,
-    page: Page,
-}
-
-/// Derives a configuration from the files of Synapse's main process, in Synapse's order, and one file for each worker.
-#[must_use]
-pub fn derive(main: &[Source], workers: &[Source]) -> Derived {
-    let names: Vec<&str> = main.iter().chain(workers).map(|source| source.name.as_str()).collect();
-    let mut findings = Findings::with_room_for(MAX_PROBLEMS);
-    let mut read = |index: usize, source: &Source| parse(index, &source.bytes, Dialect::Synapse, &mut findings);
-    let main_files: Vec<Node> = main.iter().enumerate().filter_map(|(index, source)| read(index, source)).collect();
-    let worker_files: Vec<Node> =
-        workers.iter().enumerate().filter_map(|(index, source)| read(main.len() + index, source)).collect();
-    let settings = Settings::merged(&main_files);
-    let mut study = Study { page: Page::default(), names, findings };
-    if settings.get("server_name").is_none() && !study.findings.has_errors() {
-        let message = "there is no `server_name`, which Synapse does not start without";
-        study.findings.error(Mark::default(), String::new(), message, "name homeserver.yaml and conf.d");
-    }
-    study.names_and_limits(&settings);
-    study.processes(&settings, &worker_files.iter().map(|file| settings.with(file)).collect::<Vec<_>>());
-    study.documents(&settings);
-    let Study { names, findings, page } = study;
-    let text = (!findings.has_errors()).then(|| page.text(&names));
-    Derived { text, values: page.origins(&names), problems: findings.tell(&names) }
-}
-
-impl Study<'_> {
-    /// Something works and is probably not meant.
-    fn warn(&mut self, mark: Mark, message: impl Into<String>, remedy: &str) {
-        use crate::problem::Severity;
-        self.findings.add(Severity::Warning, mark, String::new(), message.into(), remedy.to_owned());
-    }
-
-    fn names_and_limits(&mut self, settings: &Settings) {
-        if let Some(name) = settings.get("server_name") {
-            self.page.text_at("server_name", name);
-        }
-        match settings.get("public_baseurl") {
-            Some(url) => {
-                if let Some(text) = url.text() {
-                    if !text.starts_with("https://") {
-                        self.warn(
-                            url.mark,
-                            "`public_baseurl` is not an https URL",
-                            "clients connect over TLS: write https://",
-                        );
-                    }
-                }
-                self.page.text_at("public_baseurl", url);
-            }
-            None if self.findings.has_errors() => {}
-            None => {
-                let mark = settings.get("server_name").map_or_else(Mark::default, |name| name.mark);
-                let remedy = "set it to the URL that clients use";
-                self.warn(
-                    mark,
-                    "there is no `public_baseurl`, so that clients are told of https and the server name",
-                    remedy,
-                );
-            }
-        }
-        if let Some(size) = settings.get("max_upload_size") {
-            self.page.value_at("limits.body", size);
-        }
-    }
-}
+#[cfg(test)]
+mod tests;

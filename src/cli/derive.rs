@@ -5,12 +5,12 @@ use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
-use serde_json::json;
+use serde_json::{Value, json};
 use structopt::StructOpt;
 
 use super::{Exit, problems};
-use crate::derive::{self, Derived, is_worker};
-use crate::problem::{Problem, Problems, Severity};
+use crate::derive::{self, Derived, Kind, Note};
+use crate::problem::{Location, Problem, Problems, Severity};
 use crate::yaml::Source;
 
 /// The largest file, in bytes, and one more.
@@ -21,7 +21,7 @@ const MOST: usize = 1_000;
 /// Prints what Synapse's own configuration says for the gateway's, and what is wrong with it for a proxy
 #[derive(Debug, StructOpt)]
 pub(super) struct Derive {
-    /// Prints a JSON object: the configuration, where each value comes from, and the problems
+    /// Prints a JSON object: the configuration, where each value comes from, notes, and the problems
     #[structopt(long)]
     json: bool,
     /// Synapse's files or directories, in Synapse's order; of /etc/matrix-synapse that means homeserver.yaml, conf.d and
@@ -34,15 +34,23 @@ impl Derive {
     pub(super) fn execute(self, out: &mut dyn Write, err: &mut dyn Write) -> anyhow::Result<Exit> {
         let taken = derive(&self.paths, &[]);
         if self.json {
-            let (text, origins) = (taken.text(), taken.derived.as_ref().map(Derived::origins));
+            let derived = taken.derived.as_ref().filter(|_| !taken.problems.has_errors());
+            let (values, origins) = (derived.and_then(Derived::values), derived.map(Derived::origins));
+            let notes: Vec<_> = taken.derived.iter().flat_map(Derived::notes).map(note).collect();
             let problems: Vec<_> = taken.problems.as_slice().iter().map(problems::object).collect();
-            writeln!(out, "{:#}", json!({ "configuration": text, "origins": origins, "problems": problems }))?;
+            let told = json!({ "configuration": values, "origins": origins, "notes": notes, "problems": problems });
+            writeln!(out, "{told:#}")?;
         } else {
             out.write_all(taken.text().unwrap_or_default().as_bytes())?;
             problems::print(&taken.problems, err)?;
         }
         Ok(taken.exit())
     }
+}
+
+fn note(note: &Note) -> Value {
+    let Location { file, line, column } = &note.location;
+    json!({ "file": file, "line": line, "column": column, "text": note.text })
 }
 
 /// What was taken from Synapse's files, and what was wrong with them.
@@ -82,7 +90,14 @@ pub(super) fn derive(config: &[PathBuf], workers: &[PathBuf]) -> Taken {
     }
     let Reading { sources, mut problems, denied, .. } = reading;
     // Wherever it is listed, a worker's file is a worker's.
-    let (workers, main): (Vec<_>, Vec<_>) = sources.into_iter().partition(is_worker);
+    let (mut main, mut workers) = (Vec::new(), Vec::new());
+    for (source, was_named) in sources {
+        match derive::kind(&source) {
+            Kind::Worker => workers.push(source),
+            Kind::Other if !was_named => {}
+            Kind::Main | Kind::Other => main.push(source),
+        }
+    }
     if main.is_empty() {
         if !problems.has_errors() {
             problems.error("", "there is no configuration of Synapse", "name homeserver.yaml or /etc/matrix-synapse");
@@ -98,7 +113,8 @@ pub(super) fn derive(config: &[PathBuf], workers: &[PathBuf]) -> Taken {
 
 #[derive(Default)]
 struct Reading {
-    sources: Vec<Source>,
+    /// Each with whether it was named itself, and does not merely lie in a directory.
+    sources: Vec<(Source, bool)>,
     seen: BTreeSet<PathBuf>,
     problems: Problems,
     denied: bool,
@@ -112,17 +128,18 @@ impl Reading {
             self.any(path);
             return;
         }
-        self.file(&homeserver);
+        self.file(&homeserver, true);
         let beside = ["conf.d", "workers"].into_iter().take(if with_workers { 2 } else { 1 });
         for directory in beside.map(|name| path.join(name)).filter(|directory| directory.is_dir()) {
             self.any(&directory);
         }
     }
 
-    /// A file, or the `*.yaml` files of a directory in the order of their names.
+    /// A file, or the `*.yaml` files of a directory in the order of their names, but for configurations of logs and
+    /// registrations of bridges that lie beside them.
     fn any(&mut self, path: &Path) {
         if !path.is_dir() {
-            self.file(path);
+            self.file(path, true);
             return;
         }
         let entries = match fs::read_dir(path).and_then(Iterator::collect::<io::Result<Vec<_>>>) {
@@ -134,11 +151,11 @@ impl Reading {
         files.retain(|file| file.extension().is_some_and(|extension| extension == "yaml") && !hidden(file));
         files.sort();
         for file in files {
-            self.file(&file);
+            self.file(&file, false);
         }
     }
 
-    fn file(&mut self, path: &Path) {
+    fn file(&mut self, path: &Path, was_named: bool) {
         if !self.seen.insert(path.to_owned()) {
             return;
         }
@@ -150,7 +167,7 @@ impl Reading {
         }
         let mut bytes = Vec::new();
         match File::open(path).and_then(|file| file.take(LARGEST).read_to_end(&mut bytes)) {
-            Ok(_) => self.sources.push(Source { name: path.display().to_string(), bytes }),
+            Ok(_) => self.sources.push((Source { name: path.display().to_string(), bytes }, was_named)),
             Err(error) => self.unreadable(path, &error),
         }
     }

@@ -92,7 +92,12 @@ fn report(halt: &Halt, source: usize, text: &str, dialect: Dialect, findings: &m
         Halt::Syntax(error) => {
             let mark = mark_of(source, *error.marker());
             let line = text.lines().nth(mark.line.saturating_sub(1)).unwrap_or_default();
-            let message = format!("the YAML cannot be read here: {}", error.info());
+            let info = match dialect {
+                Dialect::Gateway => error.info(),
+                // What the parser quotes is of the file.
+                Dialect::Synapse => error.info().split([':', '`']).next().unwrap_or_default(),
+            };
+            let message = format!("the YAML cannot be read here: {info}");
             findings.error(mark, String::new(), message, syntax_remedy(error.info(), line));
             return;
         }

@@ -4,7 +4,7 @@
 use std::fs;
 
 use synapse_gateway::config::{Source, load_with};
-use synapse_gateway::derive::{derive, is_worker};
+use synapse_gateway::derive::{Derived, Kind, derive, kind};
 
 use crate::bless::{Differences, cases};
 
@@ -29,14 +29,25 @@ fn files(text: &str) -> (Vec<Source>, &str) {
     (sources, input)
 }
 
+fn derived(sources: Vec<Source>) -> Derived {
+    let (mut main, mut workers) = (Vec::new(), Vec::new());
+    for source in sources {
+        match kind(&source) {
+            Kind::Main => main.push(source),
+            Kind::Worker => workers.push(source),
+            Kind::Other => {}
+        }
+    }
+    derive(&main, &workers)
+}
+
 #[test]
 fn synapse_s_configuration_says_what_the_gateway_needs() {
     let mut differences = Differences::default();
     for path in cases("tests/golden/derive", "yaml") {
         let text = fs::read_to_string(&path).unwrap();
         let (sources, input) = files(&text);
-        let (workers, main): (Vec<_>, Vec<_>) = sources.into_iter().partition(is_worker);
-        let derived = derive(&main, &workers);
+        let derived = derived(sources);
         let told: Vec<String> = derived.problems().as_slice().iter().map(|problem| format!("# {problem}\n")).collect();
         let page = derived.text().unwrap_or("# Nothing.\n");
         differences.compare(&path, &format!("{input}{DERIVED}{page}#--- problems\n{}", told.concat()));
@@ -51,4 +62,33 @@ fn synapse_s_configuration_says_what_the_gateway_needs() {
         }
     }
     differences.finish();
+}
+
+/// Each break is in one place, as a slip of the hand is.
+#[test]
+fn no_secret_is_told_however_broken_a_file_is() {
+    let mut broken_files = 0;
+    for path in cases("tests/golden/derive", "yaml") {
+        let text = fs::read_to_string(&path).unwrap();
+        let sources = files(&text).0;
+        let homeserver = String::from_utf8(sources[0].bytes.clone()).unwrap();
+        let places: Vec<usize> = homeserver.char_indices().map(|(place, _)| place).collect();
+        for (number, &place) in places.iter().enumerate().step_by(17) {
+            let (before, after) = homeserver.split_at(place);
+            let inserted = ["\"", "\n", "*", "!", ": ", "{", "#"][number / 17 % 7];
+            let mut rest = after.chars();
+            rest.next();
+            for broken in
+                [format!("{before}{}", rest.as_str()), before.to_owned(), format!("{before}{inserted}{after}")]
+            {
+                let mut sources = sources.clone();
+                sources[0].bytes = broken.clone().into_bytes();
+                let derived = derived(sources);
+                let told = format!("{:?}{:?}{:?}", derived.text(), derived.values(), derived.problems());
+                assert!(!told.contains("secret"), "{}:\n{broken}\n{told}", path.display());
+                broken_files += 1;
+            }
+        }
+    }
+    assert!(broken_files > 1000, "only {broken_files}");
 }
