@@ -129,3 +129,67 @@ fn the_reference_is_a_file_to_copy_from_or_a_manual_page() {
     assert_eq!(check(&["reference"]), (Exit::Fine, crate::config::reference(), String::new()));
     assert_eq!(check(&["reference", "--format", "man"]), (Exit::Fine, crate::config::man(), String::new()));
 }
+
+/// Debian's layout, with what lies beside the configuration.
+fn synapse(directory: &std::path::Path) {
+    let write = |name: &str, text: &str| fs::write(directory.join(name), text).unwrap();
+    for name in ["conf.d", "workers"] {
+        fs::create_dir(directory.join(name)).unwrap();
+    }
+    let listener =
+        "type: http, x_forwarded: true, request_id_header: X-Request-Id, resources: [{names: [client, federation]}]";
+    let main = format!("listeners: [{{port: 8008, bind_address: 127.0.0.1, {listener}}}]\nform_secret: hidden\n");
+    write("homeserver.yaml", &main);
+    write("log.yaml", "version: 1\nhandlers: {}\n");
+    write("conf.d/server_name.yaml", "server_name: example.com\npublic_baseurl: https://example.com/\n");
+    write("conf.d/server_name.yaml.dpkg-dist", "server_name: dpkg.example\n");
+    let replication = "redis: {enabled: true}\ninstance_map: {main: {host: 127.0.0.1, port: 9093}}\n";
+    write("conf.d/replication.yaml", replication);
+    let worker = "worker_app: synapse.app.generic_worker\nworker_name: sync1\n";
+    write("workers/sync1.yaml", &format!("{worker}worker_listeners: [{{path: /run/sync1.sock, {listener}}}]\n"));
+    write("workers/sync1-log.yaml", "version: 1\nhandlers: {}\n");
+}
+
+#[test]
+fn the_directory_of_synapse_is_all_that_derive_takes() {
+    let directory = tempfile::tempdir().unwrap();
+    synapse(directory.path());
+    let (exit, out, err) = check(&["derive", directory.path().to_str().unwrap()]);
+    assert_eq!((exit, err.as_str()), (Exit::Fine, "0 errors, 0 warnings\n"));
+    for line in ["server_name: example.com ", "    address: \"127.0.0.1:8008\" ", "    roles: [sync] "] {
+        assert!(out.contains(line), "{line}:\n{out}");
+    }
+    assert!(!out.contains("dpkg") && !out.contains("hidden"), "{out}");
+
+    let (exit, out, err) = check(&["derive", "--json", directory.path().to_str().unwrap()]);
+    assert_eq!((exit, err.as_str()), (Exit::Fine, ""));
+    let told: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(told["configuration"]["upstreams"]["sync1"]["roles"], serde_json::json!(["sync"]));
+    let origin = told["origins"]["upstreams.sync1.address"].as_str().unwrap();
+    assert!(origin.ends_with("workers/sync1.yaml:3"), "{origin}");
+    assert_eq!(told["problems"], serde_json::json!([]));
+}
+
+#[test]
+fn files_that_are_named_one_by_one_are_told_apart_by_their_keys() {
+    let directory = tempfile::tempdir().unwrap();
+    synapse(directory.path());
+    let at = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
+    let (worker, main, more) = (at("workers/sync1.yaml"), at("homeserver.yaml"), at("conf.d"));
+    let (exit, out, _) = check(&["derive", &worker, &main, &more]);
+    assert!(exit == Exit::Fine && out.contains("    roles: [sync] "), "{out}");
+}
+
+#[test]
+fn derive_ends_with_78_for_what_synapse_would_not_start_with_and_1_for_what_is_not_there() {
+    let directory = tempfile::tempdir().unwrap();
+    synapse(directory.path());
+    fs::write(directory.path().join("conf.d/broken.yaml"), "form_secret: \"hidden\nx: 1\n").unwrap();
+    let (exit, out, err) = check(&["derive", directory.path().to_str().unwrap()]);
+    assert_eq!((exit, out.as_str()), (Exit::Configuration, ""));
+    assert!(err.contains("conf.d/broken.yaml:1:14: error: the YAML cannot be read here"), "{err}");
+    assert!(!err.contains("hidden"), "{err}");
+    let (exit, out, err) = check(&["derive", directory.path().join("nothing").to_str().unwrap()]);
+    assert_eq!((exit, out.as_str()), (Exit::Failure, ""));
+    assert!(err.starts_with("error: cannot read ") && err.ends_with("1 error, 0 warnings\n"), "{err}");
+}
