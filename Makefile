@@ -3,7 +3,7 @@
 PYTHON ?= python3
 export CARGO_TERM_COLOR ?= auto
 
-.PHONY: help demo test test-core test-rust test-e2e test-package deb deb-reproduce lint advisories fmt reference copyright bench bench-decide bench-proxy bench-workers bench-rendezvous build clean
+.PHONY: help demo test test-core test-rust test-e2e test-lost test-package deb deb-reproduce lint advisories fmt reference copyright bench bench-decide bench-proxy bench-workers bench-rendezvous build clean
 
 help:  ## List the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 26
@@ -25,6 +25,9 @@ test-e2e:
 	@tests/install-deps.sh build
 	cargo build --locked --release
 	tests/e2e/run.sh
+
+test-lost: build  ## Which requests are lost while each process of Synapse is killed and restarted under load (ten minutes)
+	tests/e2e/run.sh --deployment workers test_lost.py
 
 test-package: deb  ## The package in a Debian that systemd runs: install, reload, renew, restart, upgrade, purge (as root)
 	tests/package/run.sh
