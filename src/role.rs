@@ -205,9 +205,8 @@ impl Role {
             | Self::Stream(Stream::Typing | Stream::ToDevice | Stream::Receipts | Stream::QuarantinedMediaChanges) => {
                 &[]
             }
-            Self::Stream(Stream::ThreadSubscriptions) if writes => &[],
-            // Another worker answers with 500 or 405 (`synapse/rest/client/push_rule.py`).
-            Self::Stream(Stream::PushRules) if writes => &[],
+            // So it does here, or with 405 (`synapse/rest/client/push_rule.py`).
+            Self::Stream(Stream::ThreadSubscriptions | Stream::PushRules) if writes => &[],
             Self::Stream(Stream::DeviceLists) => &[Self::Encryption, Self::ClientReader, Self::Generic, Self::Main],
             Self::Sync
             | Self::ClientReader

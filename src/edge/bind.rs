@@ -92,12 +92,13 @@ pub enum BindError {
 impl BindError {
     /// What it means where the process with this id hands its sockets over.
     pub(super) fn beside(self, other: Option<u32>) -> Self {
-        match self {
-            Self::Held { address, holder } if other.is_some() && u32::try_from(holder.pid).ok() == other => {
-                Self::Ours(address)
-            }
-            other => other,
+        let is_other = |holder: &Holder| other.is_some() && u32::try_from(holder.pid).ok() == other;
+        if let Self::Held { address, holder } = &self
+            && is_other(holder)
+        {
+            return Self::Ours(address.clone());
         }
+        self
     }
 }
 

@@ -1,4 +1,4 @@
-//! Listening sockets that this process did not bind: those that the service manager passes (sd_listen_fds(3)), from a
+//! Listening sockets that this process did not bind: those that the service manager passes (`sd_listen_fds(3)`), from a
 //! socket unit or because it has kept them since another process of the service, and those of the process whose place
 //! this one takes.
 //!

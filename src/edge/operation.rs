@@ -172,10 +172,11 @@ impl Operation {
 
     /// Connections are served from now on.
     fn announce(&self) {
-        if let Some(arrival) = self.arrival.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            if let Err(error) = arrival.accepting(self.control_path()) {
-                warn!("the process before this one has not said farewell: {error:#}");
-            }
+        let arrival = self.arrival.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(arrival) = arrival
+            && let Err(error) = arrival.accepting(self.control_path())
+        {
+            warn!("the process before this one has not said farewell: {error:#}");
         }
         self.service.speak();
         let sockets = self.sockets();

@@ -1,4 +1,4 @@
-//! What the service manager is told (sd_notify(3)), and the sockets that it keeps for the next process.
+//! What the service manager is told (`sd_notify(3)`), and the sockets that it keeps for the next process.
 //!
 //! Everything is a datagram to a socket that the service manager names. A process that has no service manager tells
 //! nobody anything.

@@ -21,6 +21,7 @@ use crate::rendezvous::{Protocol, Refusal, Room, SessionId, Visitor};
 
 /// A store of rendezvous sessions.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "there is one store for each process")]
 pub enum Store {
     /// In the memory of this process, or of the one that takes its place: not shared with another gateway.
     Memory(MemoryStore),

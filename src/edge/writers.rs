@@ -42,12 +42,12 @@ impl Writers {
 async fn look(running: &Running) -> Option<String> {
     let writes = |upstream: &Upstream| upstream.roles.iter().any(|role| matches!(role, Role::Main | Role::Stream(_)));
     let all = running.gateway.upstreams.as_slice().iter().zip(running.pools.iter());
-    let writers: Vec<&Pool> = all.filter(|(upstream, _)| writes(upstream)).map(|(_, pool)| pool).collect();
-    let known = writers.iter().find(|pool| !pool.is_up());
+    let pools: Vec<&Pool> = all.filter(|(upstream, _)| writes(upstream)).map(|(_, pool)| pool).collect();
+    let known = pools.iter().find(|pool| !pool.is_up());
     if let Some(gone) = known {
         return Some(gone.name().to_owned());
     }
-    for writer in writers {
+    for writer in pools {
         if !answers(writer).await {
             return Some(writer.name().to_owned());
         }

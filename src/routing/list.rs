@@ -31,18 +31,22 @@ pub struct Listed {
     pub until: Option<Release>,
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes fields by reference")]
 fn role<S: Serializer>(role: &Role, to: S) -> Result<S::Ok, S::Error> {
     to.serialize_str(role.as_str())
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes fields by reference")]
 fn affinity<S: Serializer>(affinity: &Affinity, to: S) -> Result<S::Ok, S::Error> {
     to.serialize_str(affinity.as_str())
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes fields by reference")]
 fn release<S: Serializer>(release: &Release, to: S) -> Result<S::Ok, S::Error> {
     to.collect_str(release)
 }
 
+#[expect(clippy::ref_option, clippy::trivially_copy_pass_by_ref, reason = "serde passes fields by reference")]
 fn last<S: Serializer>(last: &Option<Release>, to: S) -> Result<S::Ok, S::Error> {
     last.map(|release| release.to_string()).serialize(to)
 }

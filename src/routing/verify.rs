@@ -46,6 +46,7 @@ struct Head {
 
 /// One of the others: a path, and the methods with which either kind of process takes it.
 #[derive(Deserialize)]
+#[expect(clippy::struct_field_names, reason = "the names are those of what is read")]
 struct Path {
     path: String,
     main: Vec<String>,
@@ -104,6 +105,7 @@ pub struct Difference {
     pub reason: Option<&'static str>,
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes fields by reference")]
 fn name<S: Serializer>(role: &Role, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(role.as_str())
 }

@@ -151,8 +151,8 @@ fn a_restart_and_a_crash_refuse_no_connection() {
     let unix = format!("listeners: [{{address: 'unix:{}'}}]\n", path.display());
     for signal in ["TERM", "KILL"] {
         let address = |gateway: &Gateway| gateway.address("127.0.0.1");
-        nobody_is_refused(&tcp, signal, |gateway| Client::tcp(address(gateway)));
-        nobody_is_refused(&&unix, signal, |_| Client::unix(&path));
+        nobody_is_refused(tcp, signal, |gateway| Client::tcp(address(gateway)));
+        nobody_is_refused(&unix, signal, |_| Client::unix(&path));
     }
 }
 

@@ -93,10 +93,11 @@ impl Arrival {
     /// Says that every listener accepts, and waits until the service manager knows.
     pub(in crate::edge) fn accepting(mut self, control: Option<PathBuf>) -> anyhow::Result<()> {
         self.line.tell(&New::Accepting { control })?;
-        match self.line.hear(ENTER)? {
-            Old::Farewell => Ok(()),
-            other => bail!("it says {other:?}"),
+        let said = self.line.hear(ENTER)?;
+        if !matches!(said, Old::Farewell) {
+            bail!("it says {said:?}");
         }
+        Ok(())
     }
 }
 

@@ -36,11 +36,9 @@ impl Program {
             return Some(self.path.display().to_string());
         }
         let maps = Process::myself().and_then(|process| process.maps()).ok()?;
-        maps.into_iter().find_map(|map| match map.pathname {
-            MMapPath::Path(path) if map.perms.contains(MMPermissions::EXECUTE) => {
-                path.to_str()?.strip_suffix(GONE).map(str::to_owned)
-            }
-            _ => None,
+        maps.into_iter().filter(|map| map.perms.contains(MMPermissions::EXECUTE)).find_map(|map| {
+            let MMapPath::Path(path) = map.pathname else { return None };
+            path.to_str()?.strip_suffix(GONE).map(str::to_owned)
         })
     }
 

@@ -10,6 +10,7 @@ use tokio::time::sleep;
 
 use super::ServiceManager;
 use crate::edge::listener::Listeners;
+use crate::edge::pool::Pool;
 use crate::edge::state::State;
 
 /// How often it may change.
@@ -31,7 +32,7 @@ impl StatusLine {
     fn text(&self) -> String {
         let running = self.state.running();
         let release = running.gateway.synapse(self.state.release()).release;
-        let main = running.pools.main().is_some_and(|main| main.is_up());
+        let main = running.pools.main().is_some_and(Pool::is_up);
         let connections = self.listeners.connections();
         format!("{connections} connections; Synapse {release} is {}", if main { "up" } else { "down" })
     }

@@ -42,7 +42,7 @@ pub(in crate::edge) fn move_in(store: &Store, bytes: &[u8], room: Option<Room>) 
     match (unpack(bytes, now), store, room) {
         (Ok(residents), _, _) if residents.is_empty() => {}
         (Ok(residents), Store::Memory(store), Some(room)) => {
-            enter(store, residents, room, now, "from the process before")
+            enter(store, residents, room, now, "from the process before");
         }
         (Ok(residents), Store::Redis(_), _) | (Ok(residents), Store::Memory(_), None) => {
             warn!("{} rendezvous sessions end: they are no longer kept in memory", residents.len());

@@ -121,10 +121,9 @@ impl Successor {
 
     pub(super) async fn read(&self, id: SessionId, protocol: Protocol, now: Timestamp) -> Result<Session, Refusal> {
         let protocol = protocol.as_str().to_owned();
-        match self.ask(Question::Read { id: id.reveal(), protocol, now: now.millis() }).await? {
-            Outcome::Session(item) => item.open().map(|resident| resident.session).ok_or(UNAVAILABLE),
-            other => Err(other.refusal()),
-        }
+        let outcome = self.ask(Question::Read { id: id.reveal(), protocol, now: now.millis() }).await?;
+        let Outcome::Session(item) = outcome else { return Err(outcome.refusal()) };
+        item.open().map(|resident| resident.session).ok_or(UNAVAILABLE)
     }
 
     pub(super) async fn write(&self, id: SessionId, write: Write, now: Timestamp) -> Result<Stamp, Refusal> {
@@ -146,10 +145,9 @@ impl Successor {
             },
             now: now.millis(),
         };
-        match self.ask(question).await? {
-            Outcome::Stamp(state) => state.open().ok_or(UNAVAILABLE),
-            other => Err(other.refusal()),
-        }
+        let outcome = self.ask(question).await?;
+        let Outcome::Stamp(state) = outcome else { return Err(outcome.refusal()) };
+        state.open().ok_or(UNAVAILABLE)
     }
 
     pub(super) async fn remove(&self, id: SessionId, protocol: Protocol, now: Timestamp) -> Result<(), Refusal> {
@@ -226,6 +224,7 @@ async fn carry_out(store: &Store, question: Question) -> Option<Result<Outcome, 
 }
 
 impl Outcome {
+    #[expect(clippy::needless_pass_by_value, reason = "it is what an answer has in place of an outcome")]
     fn refused(refusal: Refusal) -> Self {
         let millis = |wait: Duration| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
         match refusal {

@@ -69,7 +69,9 @@ fn sessions_that_are_opened_in_the_old_process_last_are_known_to_the_new_one() {
     let gateway = Gateway::start(&yaml(&upstream.address(), UNBOUNDED));
     let mut old = [gateway.client(), gateway.client()];
     // One that has served something waits for the next request, one that has not for its first.
-    old.iter_mut().for_each(|client| assert_eq!(client.get("/health").status(), 200));
+    for client in &mut old {
+        assert_eq!(client.get("/health").status(), 200);
+    }
     hand_over(&gateway, &upstream.address(), 2, UNBOUNDED);
     hand_over(&gateway, &upstream.address(), 3, UNBOUNDED);
     for client in &mut old {

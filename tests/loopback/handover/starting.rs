@@ -96,7 +96,7 @@ fn the_service_manager_follows() {
     manager.heard("STOPPING=1", 1);
 }
 
-/// As the unit's ExecReload: the new process is its child, and has the limits and the environment of now.
+/// As the unit's `ExecReload`: the new process is its child, and has the limits and the environment of now.
 #[test]
 fn within_a_service_the_command_starts_the_new_process() {
     let upstream = Upstream::answering(fine());

@@ -1,4 +1,4 @@
-//! A service manager: hears what it is told (sd_notify(3)), and keeps sockets for the next process.
+//! A service manager: hears what it is told (`sd_notify(3)`), and keeps sockets for the next process.
 
 use std::io::IoSliceMut;
 use std::mem::MaybeUninit;
@@ -179,7 +179,7 @@ fn receive(socket: &UnixDatagram) -> (String, Vec<OwnedFd>) {
     (String::from_utf8(buffer[..received.bytes].to_vec()).unwrap(), descriptors)
 }
 
-/// Has a command find sockets as sd_listen_fds(3) says. A shell puts them where they belong: here, that would be `unsafe`.
+/// Has a command find sockets as `sd_listen_fds(3)` says. A shell puts them where they belong: here, that would be `unsafe`.
 pub(crate) fn pass(command: &mut Command, sockets: Vec<(String, OwnedFd)>) {
     let names: Vec<String> = sockets.iter().map(|(name, _)| name.clone()).collect();
     let count = sockets.len();
