@@ -9,7 +9,6 @@ use uuid::Uuid;
 
 use super::connection::Deadline;
 use super::placing::Placed;
-use super::pool::{AtDoor, Knocked};
 use super::record::{self, Head};
 use super::state::{Running, State};
 use crate::class::RouteClass;
@@ -53,12 +52,6 @@ pub(super) struct Context {
     pub(super) doubted: Option<UpstreamId>,
     /// Whether it was sent again after its process was lost.
     pub(super) resent: bool,
-    /// The process that it was lost with.
-    pub(super) lost_at: Option<UpstreamId>,
-    /// While it is not known whether it takes an open connection.
-    pub(super) at_door: Option<AtDoor>,
-    /// While its own connection is not known to have been let in.
-    pub(super) knocked: Option<Knocked>,
     /// When it began to wait for somebody who could answer.
     pub(super) waits_since: Option<Instant>,
     /// How long it has waited for a place, or for a process to come back.
@@ -111,9 +104,6 @@ impl Context {
             displaced_by: None,
             doubted: None,
             resent: false,
-            lost_at: None,
-            at_door: None,
-            knocked: None,
             waits_since: None,
             waited: None,
             wanted: None,

@@ -57,16 +57,6 @@ async fn probe(state: Arc<State>, running: Arc<Running>, id: UpstreamId) {
     pool.was_probed();
 }
 
-/// Whether a process that has lost a request is still there. While one ends, the kernel goes on taking connections for it.
-pub(super) async fn survives(state: &State, running: &Running, id: UpstreamId) -> bool {
-    let Some(pool) = running.pools.get(id) else { return false };
-    let survives = pool.is_well(answers).await;
-    if !survives {
-        state.see(running, id, Sign::Lost);
-    }
-    survives
-}
-
 /// Asks Synapse's `/health` (`synapse/rest/health.py`).
 pub(super) async fn answers(pool: &Pool) -> bool {
     let Ok(mut request) = RequestHeader::build("GET", b"/health", Some(1)) else { return false };

@@ -33,8 +33,6 @@ use crate::rendezvous::Keeping;
 
 /// How long connections that wait for a request are kept once another process serves, at most.
 const LAST_REQUESTS: Duration = Duration::from_secs(10);
-/// How long they are kept otherwise: a client that was just accepted sends its first request within a round trip.
-const FIRST_REQUESTS: Duration = Duration::from_secs(1);
 
 /// How long it may take to tell whoever asked that another process has taken over.
 const TELLING: Duration = Duration::from_secs(2);
@@ -366,13 +364,12 @@ impl Operation {
     }
 
     async fn last_requests(&self, end: End, grace: Duration) {
-        // A request may be on its way on a connection that waits for one. It is answered, and told that it was the last.
-        let expected = match end {
-            End::Succeeded => LAST_REQUESTS,
-            End::Stopped => FIRST_REQUESTS,
-        };
-        if timeout((grace / 3).min(expected), self.listeners.wait_idle()).await.is_ok() {
-            return;
+        if end == End::Succeeded {
+            // A request may be on its way on a connection that waits for one. It is answered, and told that it was the last.
+            let expected = (grace / 3).min(LAST_REQUESTS);
+            if timeout(expected, self.listeners.wait_idle()).await.is_ok() {
+                return;
+            }
         }
         // Wakes the connections that wait for a next request.
         self.proxy.http_cleanup().await;

@@ -21,9 +21,7 @@ use super::body;
 use super::challenge;
 use super::context::Context;
 use super::failure::{self, Failure};
-use super::health;
-use super::placing::{self, Placed, Wanted};
-use super::pool::{AtDoor, NoPlace};
+use super::placing::{self, Wanted};
 use super::ready::Readiness;
 use super::record::{self, Head};
 use super::rendezvous::Desk;
@@ -31,7 +29,6 @@ use super::state::{Running, State};
 use super::stream;
 use super::versions;
 use super::writers::Writers;
-use crate::class::RouteClass;
 use crate::decide::{Action, Decision, Destination, Forward};
 use crate::headers::{Client, is_stripped};
 use crate::inbound::{Inbound, Refusal};
@@ -240,18 +237,7 @@ async fn place(ctx: &mut Context) -> Result<()> {
         waits_since: ctx.waits_since,
     };
     let begun = Instant::now();
-    let placed = loop {
-        let placed = placing::place(&ctx.running, &mut wanted).await;
-        match &placed {
-            Ok(Placed { upstream, .. }) if ctx.lost_at == Some(*upstream) => {
-                if health::survives(&ctx.state, &ctx.running, *upstream).await {
-                    break placed;
-                }
-                wanted.cause = Some(Cause::UpstreamClosed);
-            }
-            Ok(_) | Err(_) => break placed,
-        }
-    };
+    let placed = placing::place(&ctx.running, &mut wanted).await;
     let taken = begun.elapsed();
     if taken >= WAITED {
         *ctx.waited.get_or_insert_default() += taken;
@@ -266,21 +252,6 @@ async fn place(ctx: &mut Context) -> Result<()> {
             Ok(())
         }
         Err(error) => Err(ctx.refuse(error)),
-    }
-}
-
-/// Waits until the process can be expected to let one more connection in. An open one is taken where there is one, which
-/// is not known before.
-async fn approach(ctx: &mut Context) -> Result<()> {
-    let placed = ctx.placed.as_ref().filter(|_| is_for_synapse(ctx));
-    let Some(pool) = placed.and_then(|placed| ctx.running.pools.get(placed.upstream)) else { return Ok(()) };
-    let lane = pool.lane(ctx.class == RouteClass::LongPoll);
-    match lane.approach(ctx.running.gateway.queue.timeout).await {
-        Ok(at_door) => {
-            ctx.at_door = Some(at_door);
-            Ok(())
-        }
-        Err(NoPlace::Crowded | NoPlace::Late) => Err(ctx.refuse(failure::overloaded())),
     }
 }
 
@@ -377,19 +348,9 @@ impl ProxyHttp for Proxy {
         Ok(())
     }
 
-    async fn upstream_peer(&self, session: &mut Session, ctx: &mut Context) -> Result<Box<HttpPeer>> {
-        let http2 = session.as_downstream().is_http2();
-        if http2 {
-            // Until it is read again, the client is not what the request waits for.
-            ctx.await_body(false);
-        }
+    async fn upstream_peer(&self, _session: &mut Session, ctx: &mut Context) -> Result<Box<HttpPeer>> {
         if ctx.placed.is_none() {
             place(ctx).await?;
-        }
-        approach(ctx).await?;
-        ctx.body_started = None;
-        if http2 {
-            ctx.await_body(!session.as_downstream_mut().is_body_done());
         }
         let (Some(forward), Some(placed)) = (ctx.forward.as_ref(), ctx.placed.as_ref()) else {
             return Err(Error::explain(ErrorType::InternalError, "nothing to forward"));
@@ -412,8 +373,6 @@ impl ProxyHttp for Proxy {
         ctx: &mut Context,
     ) -> Result<()> {
         ctx.reused = Some(reused);
-        let at_door = ctx.at_door.take();
-        ctx.knocked = at_door.filter(|_| !reused).map(AtDoor::knock);
         if !reused {
             ctx.connect = ctx.connecting.map(|connecting| connecting.elapsed());
             if let Some(placed) = &ctx.placed
@@ -433,7 +392,6 @@ impl ProxyHttp for Proxy {
         ctx: &mut Context,
         mut error: Box<Error>,
     ) -> Box<Error> {
-        ctx.at_door = None;
         let Some(placed) = ctx.placed.as_mut() else { return error };
         placed.attempt += 1;
         let has_more = ctx.running.pools.get(placed.upstream).is_some_and(|pool| placed.attempt < pool.len());
@@ -483,10 +441,8 @@ impl ProxyHttp for Proxy {
         let others = is_for_synapse(ctx);
         let elsewhere = !stale && again && others;
         let retry = lost && !answered && (stale || elsewhere) && !session.as_downstream().retry_buffer_truncated();
-        ctx.knocked = None;
         if retry && elsewhere {
             ctx.resent = true;
-            ctx.lost_at = ctx.upstream;
             ctx.placed = None;
             if let Some(lost) = ctx.upstream {
                 self.state.metrics.resent(ctx.running.gateway.upstreams.name(lost));
@@ -534,7 +490,6 @@ impl ProxyHttp for Proxy {
         response: &mut ResponseHeader,
         ctx: &mut Context,
     ) -> Result<()> {
-        ctx.knocked = None;
         if let Some(gone) = self.lost_behind(session, response.status, ctx).await {
             ctx.resent = true;
             ctx.placed = None;

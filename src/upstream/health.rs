@@ -25,8 +25,6 @@ pub enum Sign {
     Unhealthy,
     /// A request's connection could not be made. Nobody listens, so nothing more needs to be seen.
     Refused,
-    /// A request was lost with its connection, and a probe failed right after.
-    Lost,
     /// A request's connection was made.
     Connected,
 }
@@ -58,12 +56,12 @@ impl Health {
     /// Takes note of a sign; what became of the process, if anything did.
     pub fn see(&mut self, sign: Sign, policy: &HealthPolicy) -> Option<Turn> {
         let (against, enough) = match (sign, self.down) {
-            (Sign::Refused | Sign::Lost, false) => (true, 1),
+            (Sign::Refused, false) => (true, 1),
             (Sign::Unhealthy, false) => (true, policy.fall),
             (Sign::Healthy, true) => (true, policy.rise),
             // A port that accepts may belong to a process that is still starting: only a probe tells.
             (Sign::Connected, _) => return None,
-            (Sign::Refused | Sign::Lost | Sign::Unhealthy, true) | (Sign::Healthy, false) => (false, 0),
+            (Sign::Refused | Sign::Unhealthy, true) | (Sign::Healthy, false) => (false, 0),
         };
         if !against {
             self.streak = 0;
@@ -108,7 +106,6 @@ mod tests {
     #[test]
     fn a_refused_connection_takes_it_out_at_once() {
         check(&[(Sign::Refused, Some(Turn::Down)), (Sign::Refused, None)]);
-        check(&[(Sign::Lost, Some(Turn::Down)), (Sign::Refused, None), (Sign::Lost, None)]);
     }
 
     #[test]

@@ -2,7 +2,6 @@
 
 mod abandoned;
 mod broken;
-mod restart;
 mod silent;
 mod stale;
 

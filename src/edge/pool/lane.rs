@@ -4,12 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
-
-/// So many connections that are not known to have been let in may stand at the door of a process. Synapse lets 50 wait
-/// (`backlog` of its listeners), of both lanes; what the kernel takes beyond that it resets, with the requests on it.
-const AT_THE_DOOR: usize = 24;
 
 /// Places that requests take, and a bounded line before them, first come first served.
 #[derive(Debug)]
@@ -17,41 +13,12 @@ pub(in crate::edge) struct Lane {
     places: Arc<Semaphore>,
     capacity: u32,
     waiting: AtomicU32,
-    door: Arc<Semaphore>,
-    /// After how long a connection counts as let in, if no answer shows it before.
-    let_in_after: Duration,
 }
 
 /// A place that is taken until this is dropped.
 #[derive(Debug)]
 pub(in crate::edge) struct Place {
     _permit: OwnedSemaphorePermit,
-}
-
-/// A request that may make a connection.
-#[derive(Debug)]
-pub(in crate::edge) struct AtDoor {
-    permit: OwnedSemaphorePermit,
-    let_in_after: Duration,
-}
-
-/// A request on a connection of its own, until this is dropped, since it has an answer or has failed.
-#[derive(Debug)]
-pub(in crate::edge) struct Knocked {
-    _answered: oneshot::Sender<()>,
-}
-
-impl AtDoor {
-    /// The connection was made.
-    pub(in crate::edge) fn knock(self) -> Knocked {
-        let (answered, seen) = oneshot::channel();
-        tokio::spawn(async move {
-            // Nothing is ever sent: it is an answer, or the time.
-            let _ = timeout(self.let_in_after, seen).await;
-            drop(self.permit);
-        });
-        Knocked { _answered: answered }
-    }
 }
 
 /// Why a request gets no place.
@@ -64,10 +31,9 @@ pub(in crate::edge) enum NoPlace {
 }
 
 impl Lane {
-    pub(super) fn new(capacity: u32, let_in_after: Duration) -> Self {
+    pub(super) fn new(capacity: u32) -> Self {
         let places = Arc::new(Semaphore::new(usize::try_from(capacity).unwrap_or(Semaphore::MAX_PERMITS)));
-        let door = Arc::new(Semaphore::new(AT_THE_DOOR));
-        Self { places, capacity, waiting: AtomicU32::new(0), door, let_in_after }
+        Self { places, capacity, waiting: AtomicU32::new(0) }
     }
 
     /// Requests that have a place, and those that wait for one.
@@ -98,15 +64,6 @@ impl Lane {
             Ok(Err(_)) | Err(_) => Err(NoPlace::Late),
         }
     }
-
-    /// Waits until one more connection may be made, for at most `within`.
-    pub(in crate::edge) async fn approach(&self, within: Duration) -> Result<AtDoor, NoPlace> {
-        match timeout(within, Arc::clone(&self.door).acquire_owned()).await {
-            Ok(Ok(permit)) => Ok(AtDoor { permit, let_in_after: self.let_in_after }),
-            // It is never closed.
-            Ok(Err(_)) | Err(_) => Err(NoPlace::Late),
-        }
-    }
 }
 
 /// Somebody in line, also when it gives up and is dropped.
@@ -133,7 +90,7 @@ mod tests {
 
     #[tokio::test]
     async fn places_are_given_in_the_order_of_arrival() {
-        let lane = Arc::new(Lane::new(1, LONG));
+        let lane = Arc::new(Lane::new(1));
         let place = lane.enter(LONG, 0).await.unwrap();
         let (order, mut arrived) = tokio::sync::mpsc::unbounded_channel();
         for number in 0..3 {
@@ -155,7 +112,7 @@ mod tests {
 
     #[tokio::test]
     async fn who_would_be_one_too_many_is_sent_away_at_once_and_who_waits_too_long_later() {
-        let lane = Lane::new(1, LONG);
+        let lane = Lane::new(1);
         let _place = lane.enter(LONG, 0).await.unwrap();
         assert_eq!(lane.enter(LONG, 0).await.err(), Some(NoPlace::Crowded));
         assert_eq!(lane.enter(Duration::from_millis(1), 1).await.err(), Some(NoPlace::Late));
@@ -164,7 +121,7 @@ mod tests {
 
     #[tokio::test]
     async fn who_gives_up_leaves_the_line() {
-        let lane = Lane::new(1, LONG);
+        let lane = Lane::new(1);
         let place = lane.enter(LONG, 0).await.unwrap();
         tokio::select! {
             biased;
@@ -174,28 +131,5 @@ mod tests {
         assert_eq!(lane.waiting(), 0);
         drop(place);
         assert!(lane.enter(LONG, 0).await.is_ok());
-    }
-
-    #[tokio::test]
-    async fn as_many_stand_at_the_door_as_are_not_known_to_have_been_let_in() {
-        let lane = Lane::new(100, LONG);
-        let mut knocked = Vec::new();
-        for _ in 0..AT_THE_DOOR {
-            knocked.push(lane.approach(LONG).await.unwrap().knock());
-        }
-        assert!(matches!(lane.approach(Duration::from_millis(1)).await, Err(NoPlace::Late)));
-        knocked.pop();
-        // Whoever has an answer makes room, and so does who takes an open connection.
-        drop(lane.approach(LONG).await.unwrap());
-        assert!(lane.approach(LONG).await.is_ok());
-    }
-
-    #[tokio::test]
-    async fn after_a_while_a_connection_counts_as_let_in_without_an_answer() {
-        let lane = Lane::new(100, Duration::from_millis(1));
-        let mut knocked = Vec::new();
-        for _ in 0..2 * AT_THE_DOOR {
-            knocked.push(lane.approach(LONG).await.unwrap().knock());
-        }
     }
 }
