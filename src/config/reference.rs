@@ -3,7 +3,7 @@
 //! A card has the key's meaning, which is its doc comment, then what it may be set to, its default and the key itself.
 //! A key without a default is commented out; with the `#` in front of it removed, it stands where it belongs.
 //!
-//! The same cards make the manual page ([`man`]).
+//! The same cards make the manual page ([`man()`]).
 
 mod man;
 
