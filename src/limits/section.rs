@@ -31,7 +31,7 @@ pub struct LimitsSection {
     /// The largest number of concurrent requests on one HTTP/2 connection.
     pub http2_streams: u32,
     /// The largest number of idle connections to Synapse that are kept open, all upstreams together, for each thread. It
-    /// changes at a restart only.
+    /// changes with the process: `reload` starts another one where there is a control socket.
     pub upstream_idle: usize,
     /// The slowest body, in bytes per second, from 10 s after its start. A slower one is answered with 408. 0 accepts
     /// any rate.

@@ -75,8 +75,8 @@ pub struct RendezvousSection {
     /// database share their sessions, their `max_entries` included. The clocks of these gateways must agree to a
     /// second. While Redis cannot be reached, the rendezvous endpoints answer 503 and nothing else is affected. It may
     /// be the Redis of Synapse's workers: all keys begin with `synapse-gateway:rendezvous:`, and those that are not
-    /// removed expire. Danger: `redis://` to another machine crosses the network in the clear. A reload does not change
-    /// it.
+    /// removed expire. Danger: `redis://` to another machine crosses the network in the clear. It changes
+    /// with the process, as `limits.upstream_idle` does; sessions do not move.
     pub store: String,
 
     /// The file that has the password of the Redis in `store` in its first line; readable for the user
