@@ -89,7 +89,7 @@ fn two_devices_talk_at_the_stable_and_at_the_unstable_path() {
             }
         }
     });
-    assert!(upstream.requests().is_empty(), "{:?}", upstream.requests());
+    assert!(upstream.is_unasked(), "{:?}", upstream.requests());
 }
 
 #[test]

@@ -59,7 +59,7 @@ fn a_client_that_sends_its_body_unasked_gets_to_read_the_refusal() {
         client.send(format!("{CHUNKED}{:x}\r\n", body.len())).send(&body).send("\r\n0\r\n\r\n");
         check(&client.response());
     }
-    assert!(upstream.requests().is_empty());
+    assert!(upstream.is_unasked());
 }
 
 #[test]
@@ -71,7 +71,7 @@ fn a_body_in_chunks_is_refused_at_the_limit() {
     upstream.wait(|seen| seen.accepted == 1);
     check(&client.send("1\r\na\r\n").response());
     upstream.wait(|seen| seen.ended == 1);
-    assert!(upstream.requests().is_empty());
+    assert!(upstream.is_unasked());
 }
 
 #[test]

@@ -79,7 +79,7 @@ fn an_upload_that_its_client_gives_up_is_not_taken_for_whole() {
     stream.send_reset(::h2::Reason::CANCEL);
     drop(response);
     upstream.wait_within(AT_ONCE, |seen| seen.ended == 3);
-    assert!(upstream.requests().is_empty(), "{:?}", upstream.requests());
+    assert!(upstream.is_unasked(), "{:?}", upstream.requests());
 }
 
 #[test]

@@ -206,6 +206,12 @@ impl Upstream {
         self.seen.state.lock().unwrap().clone()
     }
 
+    /// Whether nobody has asked for anything. The gateway of another test may still look for a process that had this port
+    /// before.
+    pub(crate) fn is_unasked(&self) -> bool {
+        self.requests().iter().all(|request| request.target() == "/health")
+    }
+
     /// The requests that it has seen so far.
     pub(crate) fn requests(&self) -> Vec<Request> {
         self.seen().requests
