@@ -207,9 +207,11 @@ impl Upstream {
     }
 
     /// Whether nobody has asked for anything. The gateway of another test may still look for a process that had this port
-    /// before.
+    /// before: such a probe names a host that no client of the tests names.
     pub(crate) fn is_unasked(&self) -> bool {
-        self.requests().iter().all(|request| request.target() == "/health")
+        let is_probe =
+            |request: &Request| request.target() == "/health" && request.head.one("host") == Some("localhost");
+        self.requests().iter().all(is_probe)
     }
 
     /// The requests that it has seen so far.
