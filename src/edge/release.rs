@@ -35,8 +35,8 @@ pub(super) async fn detect(state: &State) {
     let known = state.release();
     match told.parse::<Release>() {
         Ok(release) if release != known => {
-            info!("Synapse is {release}: its workers serve what they serve since that release");
             state.is_release(release);
+            info!("Synapse is {release}: its workers serve what they serve since that release");
         }
         Ok(_) => {}
         Err(error) => warn!("{error}: set `synapse.version`"),
