@@ -50,6 +50,8 @@ impl Serve {
     /// What a listener serves when its `serve` is not set: whether there is an admin API is for `admin_api` to say, and
     /// so on.
     pub const ALL: Self = Self { client: true, federation: true, well_known: true, admin: true };
+    /// What a listener serves that is not for clients at all.
+    pub const NONE: Self = Self { client: false, federation: false, well_known: false, admin: false };
 }
 
 /// What a listener knows about a connection before the first request on it.

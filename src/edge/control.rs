@@ -29,7 +29,7 @@ use super::runtime;
 use super::state::{Running, State};
 use super::store;
 use crate::inbound::Serve;
-use crate::listen::{Address, Control, Listener, Transport};
+use crate::listen::{Address, Control, Listener};
 use crate::role::Role;
 use crate::upstream_address::UpstreamId;
 
@@ -107,17 +107,7 @@ pub(super) fn listener(control: &Control) -> Option<Listener> {
         info!("no command reaches this gateway: there is neither a runtime directory nor `control.socket`");
         return None;
     };
-    Some(Listener {
-        address: Address::Unix(path),
-        v6_only: false,
-        transport: Transport::Plain,
-        serve: Serve { client: false, federation: false, well_known: false, admin: false },
-        redirect_https: None,
-        acme_webroot: None,
-        proxy_protocol: false,
-        trusted: false,
-        mode: MODE,
-    })
+    Some(Listener { mode: MODE, ..Listener::plain(Address::Unix(path), Serve::NONE) })
 }
 
 /// What orders are carried out on.

@@ -17,7 +17,7 @@ use super::bind::BoundListener;
 use super::listener::{AcceptDeadlines, AcceptPolicy, Connected, Listeners};
 use super::metrics::GatewayMetrics;
 use crate::inbound::{Arrival, Serve};
-use crate::listen::{Address, Listener, Transport};
+use crate::listen::{Address, Listener};
 
 /// Prometheus and a curious admin, with room to spare.
 const MAX_CONNECTIONS: usize = 64;
@@ -25,17 +25,7 @@ const DEADLINE: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// The listener of the metrics.
 pub(super) fn listener(address: SocketAddr) -> Listener {
-    Listener {
-        address: Address::Tcp(address),
-        v6_only: false,
-        transport: Transport::Plain,
-        serve: Serve { client: false, federation: false, well_known: false, admin: false },
-        redirect_https: None,
-        acme_webroot: None,
-        proxy_protocol: false,
-        trusted: false,
-        mode: 0,
-    }
+    Listener::plain(Address::Tcp(address), Serve::NONE)
 }
 
 /// Answers `/metrics`.

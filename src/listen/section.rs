@@ -101,6 +101,24 @@ pub struct Listener {
     pub mode: u32,
 }
 
+impl Listener {
+    /// One in the clear, and with nothing else that an operator may ask for.
+    #[must_use]
+    pub const fn plain(address: Address, serve: Serve) -> Self {
+        Self {
+            address,
+            v6_only: false,
+            transport: Transport::Plain,
+            serve,
+            redirect_https: None,
+            acme_webroot: None,
+            proxy_protocol: false,
+            trusted: false,
+            mode: DEFAULT_MODE,
+        }
+    }
+}
+
 impl Default for ListenerSection {
     fn default() -> Self {
         Self {

@@ -5,20 +5,9 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::inbound::Serve;
-use crate::listen::Transport;
 
 fn listener(address: &str) -> Listener {
-    Listener {
-        address: address.parse().unwrap(),
-        v6_only: false,
-        transport: Transport::Plain,
-        serve: Serve::ALL,
-        redirect_https: None,
-        acme_webroot: None,
-        proxy_protocol: false,
-        trusted: false,
-        mode: 0o640,
-    }
+    Listener { mode: 0o640, ..Listener::plain(address.parse().unwrap(), Serve::ALL) }
 }
 
 fn bind(address: &str) -> Result<BoundListener, BindError> {
