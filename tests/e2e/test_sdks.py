@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import shutil
 import ssl
 import subprocess
 
@@ -63,10 +64,10 @@ def test_matrix_js_sdk_sends_and_reads_encrypted_messages(world: World):
 
 def js_session(world: World, name: str, *arguments: str) -> dict:
     """What a script with matrix-js-sdk prints at its end."""
-    script = NODE_MODULES.parent / name
-    script.write_bytes((SDK / name).read_bytes())  # beside its node_modules
+    for file in ("device.mjs", name):
+        shutil.copy(SDK / file, NODE_MODULES.parent)  # beside its node_modules
     done = subprocess.run(
-        [str(NODE), str(script), world.gateway.url, *arguments],
+        [str(NODE), str(NODE_MODULES.parent / name), world.gateway.url, *arguments],
         env={**os.environ, "NODE_EXTRA_CA_CERTS": str(world.authority.file)},
         capture_output=True,
         text=True,

@@ -1,36 +1,10 @@
 // With matrix-js-sdk: two users, one of them with two devices, talk in an encrypted room.
 // Arguments: base URL, password, two users. Prints one line of JSON. NODE_EXTRA_CA_CERTS names the CA.
-import { ClientEvent, createClient, MatrixEventEvent, RoomEvent, SyncState } from "matrix-js-sdk";
+import { MatrixEventEvent, RoomEvent } from "matrix-js-sdk";
+import { device } from "./device.mjs";
 
 const [baseUrl, password, ...users] = process.argv.slice(2);
-const silent = () => {};
-const logger = { trace: silent, debug: silent, info: silent, warn: silent, error: silent };
-logger.getChild = () => logger;
-
-async function device(user) {
-    const login = await createClient({ baseUrl, logger }).loginRequest({
-        type: "m.login.password",
-        identifier: { type: "m.id.user", user },
-        password,
-    });
-    const client = createClient({
-        baseUrl,
-        logger,
-        userId: login.user_id,
-        deviceId: login.device_id,
-        accessToken: login.access_token,
-    });
-    await client.initRustCrypto({ useIndexedDB: false });
-    const prepared = new Promise((resolve, reject) => {
-        client.on(ClientEvent.Sync, (state, _previous, data) => {
-            if (state === SyncState.Prepared) resolve();
-            if (state === SyncState.Error) reject(data.error);
-        });
-    });
-    await client.startClient();
-    await prepared;
-    return client;
-}
+const encrypting = (user) => device(baseUrl, user, password, { encrypts: true });
 
 // The texts that a device could decrypt, in the order in which they came, until there are so many.
 function texts(client, count) {
@@ -50,7 +24,7 @@ async function until(condition) {
     while (!condition()) await new Promise((resolve) => setTimeout(resolve, 20));
 }
 
-const [alice, bob, bobToo] = [await device(users[0]), await device(users[1]), await device(users[1])];
+const [alice, bob, bobToo] = [await encrypting(users[0]), await encrypting(users[1]), await encrypting(users[1])];
 const encryption = { type: "m.room.encryption", state_key: "", content: { algorithm: "m.megolm.v1.aes-sha2" } };
 const created = { invite: [bob.getUserId()], preset: "trusted_private_chat", initial_state: [encryption] };
 const { room_id: roomId } = await alice.createRoom(created);
