@@ -168,8 +168,6 @@ def test_a_change_of_synapses_files_is_taken_over_although_only_root_can_read_th
     assert "not-for-the-service" not in guest.read(f"cat {derived}")
     guest.run(f"setpriv --reuid={UNIT} --regid={UNIT} --clear-groups cat {derived}")
     with traffic.during("synapse changed") as tally:
-        # The files are looked at every two seconds; what changes before the first look is taken for what was read.
-        guest.run("sleep 3")
         guest.write(homeserver, text + "max_upload_size: 30M\n", 0o600)
         wait_for("the change to be taken over", lambda: "30" in guest.read(f"cat {derived}"), 20)
         wait_for("the reload", lambda: guest.property(f"{UNIT}-synapse", "ActiveState") == "inactive")
