@@ -26,7 +26,7 @@ test-e2e:
 	cargo build --locked --release
 	tests/e2e/run.sh
 
-test-lost: build  ## Which requests are lost while each process of Synapse is killed and restarted under load (ten minutes)
+test-lost: build  ## Which requests are lost while each process of Synapse is killed and restarted under load
 	tests/e2e/run.sh --deployment workers test_lost.py
 
 test-package: deb  ## The package in a Debian that systemd runs: install, reload, renew, restart, upgrade, purge (as root)

@@ -52,6 +52,8 @@ pub(super) struct Context {
     pub(super) doubted: Option<UpstreamId>,
     /// Whether it was sent again after its process was lost.
     pub(super) resent: bool,
+    /// The process that it was lost with.
+    pub(super) lost_at: Option<UpstreamId>,
     /// When it began to wait for somebody who could answer.
     pub(super) waits_since: Option<Instant>,
     /// How long it has waited for a place, or for a process to come back.
@@ -104,6 +106,7 @@ impl Context {
             displaced_by: None,
             doubted: None,
             resent: false,
+            lost_at: None,
             waits_since: None,
             waited: None,
             wanted: None,

@@ -9,7 +9,7 @@ use http::header::HOST;
 use pingora::http::RequestHeader;
 use pingora_core::server::ShutdownWatch;
 use pingora_core::services::background::BackgroundService;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use super::pool::Pool;
 use super::question::ask;
@@ -22,6 +22,9 @@ use crate::upstream_address::UpstreamId;
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// How long a process may take: its `/health` does no work.
 const WITHIN: Duration = Duration::from_secs(2);
+/// The pauses between the questions to a process that has lost a request, in milliseconds. One that ends refuses
+/// connections by the last of them.
+const LOST: [u64; 5] = [50, 100, 200, 200, 200];
 
 /// Looks after the health of the upstreams of `state`.
 pub(super) struct HealthWatch {
@@ -55,6 +58,17 @@ async fn probe(state: Arc<State>, running: Arc<Running>, id: UpstreamId) {
     let sign = if answers(pool).await { Sign::Healthy } else { Sign::Unhealthy };
     state.see(&running, id, sign);
     pool.was_probed();
+}
+
+/// Waits until a process that has lost a request answers, or is known to be gone, but not for long: while one ends, the
+/// kernel goes on taking connections for it.
+pub(super) async fn settle(pool: &Pool) {
+    for pause in LOST {
+        if pool.is_well(answers).await || !pool.is_up() {
+            return;
+        }
+        sleep(Duration::from_millis(pause)).await;
+    }
 }
 
 /// Asks Synapse's `/health` (`synapse/rest/health.py`).

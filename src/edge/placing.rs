@@ -10,7 +10,7 @@ use std::time::Instant;
 use tokio::time::timeout;
 
 use super::failure::{overloaded, unavailable};
-use super::pool::{NoPlace, Place, Pool};
+use super::pool::{AtDoor, NoPlace, Place, Pool};
 use super::state::Running;
 use crate::class::RouteClass;
 use crate::decide::Destination;
@@ -30,6 +30,8 @@ pub(super) struct Placed {
     pub(super) stands_in_for: Option<Role>,
     /// How many of its addresses were tried before the one in use.
     pub(super) attempt: usize,
+    /// While it is not known to have been let in, of those that have waited for the process to come back.
+    pub(super) at_door: Option<AtDoor>,
     _place: Place,
 }
 
@@ -52,7 +54,7 @@ pub(super) struct Wanted {
 pub(super) async fn place(running: &Arc<Running>, wanted: &mut Wanted) -> Result<Placed, MatrixError> {
     loop {
         let (Choice { upstream, role }, stands_in_for) = match wanted.destination {
-            Destination::Fixed(upstream) => return enter(running, upstream, None, None, wanted.class).await,
+            Destination::Fixed(upstream) => return enter(running, upstream, None, None, wanted).await,
             Destination::Role { role, writes, placement, .. } => {
                 let plan = running.gateway.upstreams.plan(role, writes).filter(|plan| !plan.is_empty());
                 let plan = plan.ok_or_else(|| unavailable(Cause::UpstreamUnresolved))?;
@@ -73,7 +75,7 @@ pub(super) async fn place(running: &Arc<Running>, wanted: &mut Wanted) -> Result
                 (choice, first.filter(|first| *first != choice.role))
             }
         };
-        return enter(running, upstream, Some(role), stands_in_for, wanted.class).await;
+        return enter(running, upstream, Some(role), stands_in_for, wanted).await;
     }
 }
 
@@ -83,16 +85,20 @@ async fn enter(
     upstream: UpstreamId,
     role: Option<Role>,
     stands_in_for: Option<Role>,
-    class: RouteClass,
+    wanted: &Wanted,
 ) -> Result<Placed, MatrixError> {
     let pool = running.pools.get(upstream).ok_or_else(|| unavailable(Cause::UpstreamUnresolved))?;
     let queue = &running.gateway.queue;
-    let polls = class == RouteClass::LongPoll;
+    let polls = wanted.class == RouteClass::LongPoll;
+    let lane = pool.lane(polls);
     let within = if polls { queue.sync_timeout } else { queue.timeout };
-    match pool.lane(polls).enter(within, queue.max_waiting).await {
-        Ok(place) => Ok(Placed { upstream, role, stands_in_for, attempt: 0, _place: place }),
-        Err(NoPlace::Crowded | NoPlace::Late) => Err(overloaded()),
-    }
+    let full = |(NoPlace::Crowded | NoPlace::Late)| overloaded();
+    let place = lane.enter(within, queue.max_waiting).await.map_err(full)?;
+    let at_door = match wanted.waits_since {
+        Some(_) => Some(lane.approach(queue.timeout).await.map_err(full)?),
+        None => None,
+    };
+    Ok(Placed { upstream, role, stands_in_for, attempt: 0, at_door, _place: place })
 }
 
 /// Waits until one of those who may answer is back.

@@ -15,7 +15,7 @@ use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 use tokio::time::Instant;
 
-pub(super) use self::lane::{Lane, NoPlace, Place};
+pub(super) use self::lane::{AtDoor, Lane, NoPlace, Place};
 use super::metrics::UpstreamUsage;
 use crate::decide::Forward;
 use crate::limits::Timeouts;
@@ -24,6 +24,12 @@ use crate::upstream_address::{UpstreamAddress, UpstreamId};
 
 /// How often names are resolved again.
 const RESOLVE_EVERY: Duration = Duration::from_secs(30);
+/// Whoever has waited for a process counts as let in by now, even if there is no answer yet.
+const LET_IN_AFTER: Duration = Duration::from_secs(2);
+/// That of a long poll, whose answer says nothing about it.
+const POLL_LET_IN_AFTER: Duration = Duration::from_millis(250);
+/// How long it holds that a process answers.
+const WELL_FOR: Duration = Duration::from_millis(100);
 /// A resolver that hangs must not hold up the others.
 const RESOLVE_WITHIN: Duration = Duration::from_secs(5);
 
@@ -46,6 +52,8 @@ pub(super) struct Pool {
     /// When it was probed last, and whether it is being probed.
     probed: Mutex<Option<Instant>>,
     probing: AtomicBool,
+    /// When it last answered a request's question.
+    well: tokio::sync::Mutex<Option<Instant>>,
     /// Places for all requests but long polls.
     requests: Lane,
     /// Places for long polls.
@@ -76,8 +84,9 @@ impl Pool {
             wanted: AtomicUsize::new(0),
             probed: Mutex::default(),
             probing: AtomicBool::new(false),
-            requests: Lane::new(upstream.max_concurrent),
-            polls: Lane::new(upstream.max_long_polls),
+            well: tokio::sync::Mutex::default(),
+            requests: Lane::new(upstream.max_concurrent, LET_IN_AFTER),
+            polls: Lane::new(upstream.max_long_polls, POLL_LET_IN_AFTER),
         }
     }
 
@@ -147,6 +156,21 @@ impl Pool {
     /// The probe is over.
     pub(super) fn was_probed(&self) {
         self.probing.store(false, Ordering::Relaxed);
+    }
+
+    /// Whether it answers `ask`, for a request that it has just lost. They ask one at a time, and believe what the one
+    /// before was told for a moment.
+    pub(super) async fn is_well(&self, ask: impl AsyncFnOnce(&Self) -> bool) -> bool {
+        let mut well = self.well.lock().await;
+        if !self.is_up() {
+            return false;
+        }
+        if well.is_some_and(|asked| asked.elapsed() < WELL_FOR) {
+            return true;
+        }
+        let answers = ask(self).await;
+        *well = answers.then(Instant::now);
+        answers
     }
 
     /// The name in logs.

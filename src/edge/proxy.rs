@@ -21,6 +21,7 @@ use super::body;
 use super::challenge;
 use super::context::Context;
 use super::failure::{self, Failure};
+use super::health;
 use super::placing::{self, Wanted};
 use super::ready::Readiness;
 use super::record::{self, Head};
@@ -111,9 +112,6 @@ impl Proxy {
                     ctx.wanted = Some(role);
                 }
                 ctx.forward = Some(forward);
-                if session.as_downstream().is_http2() {
-                    ctx.await_body(!session.as_downstream_mut().is_body_done());
-                }
                 Ok(false)
             }
             Action::Reply(reply) => answer::send(session, ctx, reply).await,
@@ -237,7 +235,15 @@ async fn place(ctx: &mut Context) -> Result<()> {
         waits_since: ctx.waits_since,
     };
     let begun = Instant::now();
-    let placed = placing::place(&ctx.running, &mut wanted).await;
+    let mut placed = placing::place(&ctx.running, &mut wanted).await;
+    let back = placed.as_ref().ok().map(|placed| placed.upstream).filter(|upstream| ctx.lost_at == Some(*upstream));
+    if let Some(pool) = back.and_then(|upstream| ctx.running.pools.get(upstream)) {
+        health::settle(pool).await;
+        if !pool.is_up() {
+            drop(placed);
+            placed = placing::place(&ctx.running, &mut wanted).await;
+        }
+    }
     let taken = begun.elapsed();
     if taken >= WAITED {
         *ctx.waited.get_or_insert_default() += taken;
@@ -348,9 +354,19 @@ impl ProxyHttp for Proxy {
         Ok(())
     }
 
-    async fn upstream_peer(&self, _session: &mut Session, ctx: &mut Context) -> Result<Box<HttpPeer>> {
+    async fn upstream_peer(&self, session: &mut Session, ctx: &mut Context) -> Result<Box<HttpPeer>> {
         if ctx.placed.is_none() {
+            let http2 = session.as_downstream().is_http2();
+            if http2 {
+                // Until it is read again, the client is not what the request waits for.
+                ctx.await_body(false);
+            }
             place(ctx).await?;
+            // The time that this took, and what came before, was not the client's.
+            ctx.body_started = None;
+            if http2 {
+                ctx.await_body(!session.as_downstream_mut().is_body_done());
+            }
         }
         let (Some(forward), Some(placed)) = (ctx.forward.as_ref(), ctx.placed.as_ref()) else {
             return Err(Error::explain(ErrorType::InternalError, "nothing to forward"));
@@ -443,6 +459,8 @@ impl ProxyHttp for Proxy {
         let retry = lost && !answered && (stale || elsewhere) && !session.as_downstream().retry_buffer_truncated();
         if retry && elsewhere {
             ctx.resent = true;
+            ctx.lost_at = ctx.upstream;
+            ctx.displaced_by = Some(Cause::UpstreamClosed);
             ctx.placed = None;
             if let Some(lost) = ctx.upstream {
                 self.state.metrics.resent(ctx.running.gateway.upstreams.name(lost));
@@ -490,6 +508,9 @@ impl ProxyHttp for Proxy {
         response: &mut ResponseHeader,
         ctx: &mut Context,
     ) -> Result<()> {
+        if let Some(placed) = &mut ctx.placed {
+            placed.at_door = None;
+        }
         if let Some(gone) = self.lost_behind(session, response.status, ctx).await {
             ctx.resent = true;
             ctx.placed = None;

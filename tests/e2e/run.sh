@@ -2,7 +2,6 @@
 # Installs what the end-to-end tests need, then runs them against a gateway that is built already.
 # Usage: tests/e2e/run.sh [pytest arguments], such as `test_media.py -k curl`. GATEWAY_BIN names the binary.
 # Everything runs twice, on a single Synapse and on one with workers, unless `--deployment single` or `workers` is given.
-# Killing each process under load takes ten minutes more: `tests/e2e/run.sh --deployment workers test_lost.py`.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -27,5 +26,5 @@ esac
 for deployment in single workers; do
     echo "On Synapse as a $([ $deployment = single ] && echo "single process" || echo "main process and workers"):"
     # 5 is what pytest says when none of the chosen tests is for this deployment.
-    "$venv/bin/python" -m pytest --deployment $deployment --ignore=test_lost.py "$@" || [ $? = 5 ]
+    "$venv/bin/python" -m pytest --deployment $deployment "$@" || [ $? = 5 ]
 done

@@ -18,6 +18,8 @@ pytestmark = pytest.mark.deployment("workers", reason="a single process has nobo
 
 #: How long a process stays away before it is started again.
 AWAY = {"worker": 2, "main": 10}
+#: For so long there is ordinary load before something is done: who waited for a process is no longer with it.
+ORDINARY = 2
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +56,7 @@ def users(world: World, gateway: Gateway, number: int) -> list[User]:
 def fault(deployment: Deployment, name: str, how: str) -> Phase:
     """Ends a process, waits for as long as it is to stay away, starts it, and waits until it is there."""
     process = deployment.process(name)
+    time.sleep(ORDINARY)
     phase = Phase(f"{name}, {how}", time.monotonic())
     process.kill() if how == "SIGKILL" else process.stop()
     phase.gone = time.monotonic()
@@ -76,13 +79,12 @@ def test_nothing_that_may_be_repeated_is_lost(
     phases = []
     try:
         with load:
-            time.sleep(2)
             for name in WORKERS:
                 for how in ("SIGKILL", "SIGTERM"):
                     phases.append(fault(deployment, name, how))
             for how in ("SIGTERM", "SIGKILL"):
                 phases.append(fault(deployment, "main", how))
-            time.sleep(2)
+            time.sleep(ORDINARY)
     finally:
         report = table(load.asked, phases)
         (folder.parent / "lost.md").write_text(report)

@@ -2,6 +2,7 @@
 
 mod abandoned;
 mod broken;
+mod restart;
 mod silent;
 mod stale;
 

@@ -4,8 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::timeout;
+
+/// So many requests of those that have waited for a process may be on their way in once it is back. Synapse lets 50
+/// connections wait (`backlog` of its listeners), for both lanes; what is more the kernel resets, with the requests on them.
+const AT_THE_DOOR: usize = 24;
 
 /// Places that requests take, and a bounded line before them, first come first served.
 #[derive(Debug)]
@@ -13,12 +17,21 @@ pub(in crate::edge) struct Lane {
     places: Arc<Semaphore>,
     capacity: u32,
     waiting: AtomicU32,
+    door: Arc<Semaphore>,
+    /// After how long a request counts as let in, if no answer shows it before.
+    let_in_after: Duration,
 }
 
 /// A place that is taken until this is dropped.
 #[derive(Debug)]
 pub(in crate::edge) struct Place {
     _permit: OwnedSemaphorePermit,
+}
+
+/// A request that has waited for the process, until this is dropped, since it has an answer or has failed.
+#[derive(Debug)]
+pub(in crate::edge) struct AtDoor {
+    _answered: oneshot::Sender<()>,
 }
 
 /// Why a request gets no place.
@@ -31,9 +44,10 @@ pub(in crate::edge) enum NoPlace {
 }
 
 impl Lane {
-    pub(super) fn new(capacity: u32) -> Self {
+    pub(super) fn new(capacity: u32, let_in_after: Duration) -> Self {
         let places = Arc::new(Semaphore::new(usize::try_from(capacity).unwrap_or(Semaphore::MAX_PERMITS)));
-        Self { places, capacity, waiting: AtomicU32::new(0) }
+        let door = Arc::new(Semaphore::new(AT_THE_DOOR));
+        Self { places, capacity, waiting: AtomicU32::new(0), door, let_in_after }
     }
 
     /// Requests that have a place, and those that wait for one.
@@ -64,6 +78,21 @@ impl Lane {
             Ok(Err(_)) | Err(_) => Err(NoPlace::Late),
         }
     }
+
+    /// Waits until one more request may go in, of those that have waited for the process; for at most `within`.
+    pub(in crate::edge) async fn approach(&self, within: Duration) -> Result<AtDoor, NoPlace> {
+        // It is never closed.
+        let permit = timeout(within, Arc::clone(&self.door).acquire_owned()).await.ok().and_then(Result::ok);
+        let permit = permit.ok_or(NoPlace::Late)?;
+        let (answered, seen) = oneshot::channel();
+        let let_in_after = self.let_in_after;
+        tokio::spawn(async move {
+            // Nothing is ever sent: it is an answer, or the time.
+            let _ = timeout(let_in_after, seen).await;
+            drop(permit);
+        });
+        Ok(AtDoor { _answered: answered })
+    }
 }
 
 /// Somebody in line, also when it gives up and is dropped.
@@ -90,7 +119,7 @@ mod tests {
 
     #[tokio::test]
     async fn places_are_given_in_the_order_of_arrival() {
-        let lane = Arc::new(Lane::new(1));
+        let lane = Arc::new(Lane::new(1, LONG));
         let place = lane.enter(LONG, 0).await.unwrap();
         let (order, mut arrived) = tokio::sync::mpsc::unbounded_channel();
         for number in 0..3 {
@@ -112,7 +141,7 @@ mod tests {
 
     #[tokio::test]
     async fn who_would_be_one_too_many_is_sent_away_at_once_and_who_waits_too_long_later() {
-        let lane = Lane::new(1);
+        let lane = Lane::new(1, LONG);
         let _place = lane.enter(LONG, 0).await.unwrap();
         assert_eq!(lane.enter(LONG, 0).await.err(), Some(NoPlace::Crowded));
         assert_eq!(lane.enter(Duration::from_millis(1), 1).await.err(), Some(NoPlace::Late));
@@ -121,7 +150,7 @@ mod tests {
 
     #[tokio::test]
     async fn who_gives_up_leaves_the_line() {
-        let lane = Lane::new(1);
+        let lane = Lane::new(1, LONG);
         let place = lane.enter(LONG, 0).await.unwrap();
         tokio::select! {
             biased;
@@ -131,5 +160,26 @@ mod tests {
         assert_eq!(lane.waiting(), 0);
         drop(place);
         assert!(lane.enter(LONG, 0).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn as_many_go_in_as_are_not_known_to_have_been_let_in() {
+        let lane = Lane::new(100, LONG);
+        let mut going = Vec::new();
+        for _ in 0..AT_THE_DOOR {
+            going.push(lane.approach(LONG).await.unwrap());
+        }
+        assert_eq!(lane.approach(Duration::from_millis(1)).await.err(), Some(NoPlace::Late));
+        going.pop();
+        assert!(lane.approach(LONG).await.is_ok(), "who has an answer makes room");
+    }
+
+    #[tokio::test]
+    async fn after_a_while_a_request_counts_as_let_in_without_an_answer() {
+        let lane = Lane::new(100, Duration::from_millis(1));
+        let mut going = Vec::new();
+        for _ in 0..2 * AT_THE_DOOR {
+            going.push(lane.approach(LONG).await.unwrap());
+        }
     }
 }

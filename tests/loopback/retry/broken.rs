@@ -62,10 +62,10 @@ fn an_upstream_that_closes_before_its_answer_is_told_as_bad() {
         check_error(&client.get("/_matrix/client/versions"), 502, "upstream_closed");
     }
     check_h2_error(&gateway.h2().get("/_matrix/client/versions"), 502, "upstream_closed");
-    let asked = upstream.requests().len();
-    assert_eq!(asked, 6, "each was asked once more: it reads, and Synapse may have been about to restart");
+    let asked = || upstream.requests().iter().filter(|request| request.target() != "/health").count();
+    assert_eq!(asked(), 6, "each was asked once more: it reads, and Synapse may have been about to restart");
     check_error(&gateway.client().ask(post("/_matrix/client/v3/login", 0)), 502, "upstream_closed");
-    assert_eq!(upstream.requests().len(), asked + 1, "what may have been done is not asked again");
+    assert_eq!(asked(), 7, "what may have been done is not asked again");
 }
 
 /// The upstream says this and then nothing, so that only what it said can be the reason to give up.

@@ -142,8 +142,18 @@ impl Upstream {
 
     /// Listens on a socket that the test has bound.
     pub(crate) fn on(listener: TcpListener, script: impl Fn(&mut Connection) + Send + Sync + 'static) -> Self {
+        Self::busy(listener, Duration::ZERO, script)
+    }
+
+    /// As [`Upstream::on`], with something else to do before it lets each connection in.
+    pub(crate) fn busy(
+        listener: TcpListener,
+        otherwise: Duration,
+        script: impl Fn(&mut Connection) + Send + Sync + 'static,
+    ) -> Self {
         let place = Place::Tcp(listener.local_addr().unwrap());
         Self::start(place, script, move || {
+            thread::sleep(otherwise);
             let (stream, _) = listener.accept().ok()?;
             stream.set_nodelay(true).ok()?;
             stream.set_read_timeout(Some(DEADLINE)).ok()?;

@@ -1,0 +1,135 @@
+//! Synapse restarts: what waits for it is neither late nor lost.
+
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use synapse_gateway::limits::Limits;
+
+use crate::support::gateway::{Gateway, identity};
+use crate::support::h2::post;
+use crate::support::upstream::{Connection, Upstream, fine};
+
+const LISTENERS: &str = "listeners: [{address: '127.0.0.1:0'}, {address: '127.0.0.2:0', tls: true}]\n";
+const TARGET: &str = "/_matrix/client/v3/x";
+const GONE: &str = "warning: upstream main: it does not answer";
+
+fn gateway(at: SocketAddr, more: &str) -> Gateway {
+    Gateway::start(&format!("{}{LISTENERS}{more}", identity(&at.to_string())))
+}
+
+/// An address where nobody listens.
+fn nobody() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
+fn request(method: &str) -> String {
+    format!("{method} {TARGET} HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nbody")
+}
+
+/// Answers everything until the connection ends.
+fn serve(connection: &mut Connection) {
+    while connection.request().is_ok() && connection.peer.send(fine()).is_ok() {}
+}
+
+#[test]
+fn a_client_is_not_late_with_a_body_that_nobody_reads_yet() {
+    const IDLE: Duration = Duration::from_secs(1);
+    let address = nobody();
+    let gateway = gateway(address, "timeouts: {body_idle: 1s}\n");
+    let mut client = gateway.h2();
+    let began = Instant::now();
+    let (response, mut body) = client.send(post(TARGET), false);
+    body.send_data(Bytes::from_static(b"body"), true).unwrap();
+    gateway.line(|line| line == GONE);
+    thread::sleep((2 * IDLE).saturating_sub(began.elapsed()));
+    let upstream = Upstream::on(TcpListener::bind(address).unwrap(), serve);
+    assert_eq!(client.answer(response).unwrap().status.as_u16(), 200);
+    assert!(upstream.requests().iter().any(|request| request.body.bytes == b"body"));
+}
+
+/// The rate of a body is that of its client, who sent it long ago.
+#[test]
+fn a_body_that_is_sent_again_is_not_slow() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let dying = Upstream::on(listener, |connection| drop(connection.request()));
+    let gateway = gateway(address, "");
+    let mut client = gateway.client();
+    client.send(request("PUT"));
+    dying.wait(|state| state.requests.iter().any(|request| request.method() == "PUT"));
+    drop(dying);
+    gateway.line(|line| line == GONE);
+    thread::sleep(Limits::RATE_GRACE + Duration::from_secs(2));
+    let _upstream = Upstream::on(TcpListener::bind(address).unwrap(), serve);
+    assert_eq!(client.response().status(), 200);
+}
+
+/// While a process ends, connections to it are still made, and closed without a word.
+#[test]
+fn what_was_lost_with_a_process_that_ends_is_not_sent_to_it_before_it_is_back() {
+    for method in ["GET", "PUT"] {
+        let questions = AtomicUsize::new(0);
+        let upstream = Upstream::raw(move |connection| {
+            let Ok(request) = connection.request() else { return };
+            let asked = questions.fetch_add(usize::from(request.target() == "/health"), Ordering::SeqCst);
+            // It is back when it is asked for the third time.
+            if asked >= 2 {
+                let _ = connection.peer.send(fine());
+                serve(connection);
+            }
+        });
+        let gateway = gateway(upstream.address().parse().unwrap(), "health: {interval: 10m}\n");
+        let mut client = gateway.client();
+        assert_eq!(client.ask(request(method)).status(), 200, "{method}");
+        let requests = upstream.requests();
+        let is_ours = |target: &&str| *target != "/_matrix/federation/v1/version";
+        let targets: Vec<_> = requests.iter().map(|request| request.target()).filter(is_ours).collect();
+        assert_eq!(targets, [TARGET, "/health", "/health", "/health", TARGET], "{method}");
+    }
+}
+
+/// Synapse lets 50 connections wait until it accepts them, and has much else to do when it has just been started.
+#[test]
+fn everybody_who_waited_is_let_in() {
+    const MANY: usize = 200;
+    let address = nobody();
+    let gateway = gateway(address, "");
+    let mut clients: Vec<_> = (0..MANY).map(|_| gateway.client()).collect();
+    for client in &mut clients {
+        client.send(request("POST"));
+    }
+    gateway.line(|line| line == GONE);
+    // Those who wait leave no trace: they are given time to come to that.
+    thread::sleep(Duration::from_secs(1));
+    let busy = Duration::from_millis(10);
+    let served = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&served);
+    let _upstream = Upstream::busy(listener(address, 50), busy, move |connection| {
+        while let Ok(request) = connection.request() {
+            counted.fetch_add(usize::from(request.method() == "POST"), Ordering::SeqCst);
+            if connection.peer.send(fine()).is_err() {
+                break;
+            }
+        }
+    });
+    let statuses: Vec<_> = clients.iter_mut().map(|client| client.response().status()).collect();
+    assert_eq!(statuses, [200; MANY]);
+    assert_eq!(served.load(Ordering::SeqCst), MANY, "each once");
+}
+
+/// A listener with a line of this length before it.
+fn listener(address: SocketAddr, backlog: u32) -> TcpListener {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.set_reuseaddr(true).unwrap();
+        socket.bind(address).unwrap();
+        let listener = socket.listen(backlog).unwrap().into_std().unwrap();
+        listener.set_nonblocking(false).unwrap();
+        listener
+    })
+}
