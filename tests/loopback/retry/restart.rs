@@ -2,7 +2,7 @@
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ use synapse_gateway::limits::Limits;
 
 use crate::support::gateway::{Gateway, identity};
 use crate::support::h2::post;
-use crate::support::upstream::{Connection, Upstream, fine};
+use crate::support::upstream::{Connection, Request, Upstream, fine};
 
 const LISTENERS: &str = "listeners: [{address: '127.0.0.1:0'}, {address: '127.0.0.2:0', tls: true}]\n";
 const TARGET: &str = "/_matrix/client/v3/x";
@@ -87,7 +87,7 @@ fn what_was_lost_with_a_process_that_ends_is_not_sent_to_it_before_it_is_back() 
         assert_eq!(client.ask(request(method)).status(), 200, "{method}");
         let requests = upstream.requests();
         let is_ours = |target: &&str| *target != "/_matrix/federation/v1/version";
-        let targets: Vec<_> = requests.iter().map(|request| request.target()).filter(is_ours).collect();
+        let targets: Vec<_> = requests.iter().map(Request::target).filter(is_ours).collect();
         assert_eq!(targets, [TARGET, "/health", "/health", "/health", TARGET], "{method}");
     }
 }
