@@ -1,5 +1,6 @@
 //! Questions of our own to Synapse.
 
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use http::StatusCode;
@@ -14,6 +15,10 @@ use super::pool::Pool;
 
 /// The most that is read of an answer. Synapse's answers to what is asked here take some hundred bytes.
 const MAX_ANSWER: usize = 16 << 10;
+
+/// Makes the connections, none of which is kept. There is one, since a new one reads the certificates of all authorities
+/// that the system trusts.
+static CONNECTOR: LazyLock<Connector> = LazyLock::new(|| Connector::new(None));
 
 /// Asks one address of the upstream after the other, each for at most `within`; the status that one answers with, or
 /// None if none of them does.
@@ -41,8 +46,7 @@ pub(super) async fn read(pool: &Pool, request: &RequestHeader, within: Duration)
 }
 
 async fn ask_peer(peer: &HttpPeer, request: &RequestHeader) -> Result<(StatusCode, HttpSession)> {
-    let connector = Connector::<()>::new(None);
-    let (mut session, _) = connector.get_http_session(peer).await?;
+    let (mut session, _) = CONNECTOR.get_http_session(peer).await?;
     session.write_request_header(Box::new(request.clone())).await?;
     session.finish_request_body().await?;
     session.read_response_header().await?;
