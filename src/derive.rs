@@ -12,6 +12,7 @@ mod listener;
 mod media;
 mod names;
 mod process;
+mod remaining;
 mod rendezvous;
 mod report;
 mod roles;
@@ -107,6 +108,7 @@ fn describe(files: &Files, document: &mut Document, report: &mut Report) {
     well_known::describe(settings, document, report);
     rendezvous::describe(&processes, document, report);
     sign_in::describe(settings, document, report);
+    remaining::describe(settings, report);
     well_known::describe_root(settings, document, report);
 }
 
