@@ -21,7 +21,7 @@ pub(super) async fn send(session: &mut Session, ctx: &mut Context, reply: Reply)
     let expects = session.req_header().headers.contains_key(EXPECT);
     // A client that waits for 100 has not sent its body and may never do so: nothing could follow on this connection.
     let dubious = close || (expects && !session.as_downstream_mut().is_body_done());
-    if dubious || session.is_process_shutting_down() {
+    if dubious || ctx.state.is_stopping() {
         session.set_keepalive(None);
     }
     let empty = body.is_empty();

@@ -11,7 +11,7 @@ use log::{error, info, warn};
 use pingora_core::apps::HttpServerApp as _;
 use pingora_core::server::{ShutdownSignal, ShutdownSignalWatch};
 use pingora_proxy::HttpProxy;
-use tokio::sync::{Mutex, mpsc, watch};
+use tokio::sync::{Mutex, mpsc};
 use tokio::time::timeout;
 
 use super::bind::BoundListener;
@@ -33,6 +33,8 @@ use crate::rendezvous::Keeping;
 
 /// How long connections that wait for a request are kept once another process serves, at most.
 const LAST_REQUESTS: Duration = Duration::from_secs(10);
+/// How long they are kept otherwise: a client that was just accepted sends its first request within a round trip.
+const FIRST_REQUESTS: Duration = Duration::from_secs(1);
 
 /// How long it may take to tell whoever asked that another process has taken over.
 const TELLING: Duration = Duration::from_secs(2);
@@ -89,7 +91,6 @@ pub(super) struct Operation {
     /// That of the metrics.
     pub(super) exposition: Option<Arc<Listeners>>,
     pub(super) proxy: Arc<HttpProxy<Proxy>>,
-    pub(super) stopping: watch::Sender<bool>,
     pub(super) metrics: Arc<GatewayMetrics>,
     pub(super) service: Arc<ServiceManager>,
     /// The control socket.
@@ -352,7 +353,7 @@ impl Operation {
             }
         }
         self.listeners.close().await;
-        self.stopping.send_replace(true);
+        self.state.stop();
         info!("stopping: {} connections are open, and have {grace:?} to finish", self.listeners.connections());
         tokio::select! {
             () = self.last_requests(end, grace) => info!("stopped"),
@@ -364,12 +365,13 @@ impl Operation {
     }
 
     async fn last_requests(&self, end: End, grace: Duration) {
-        if end == End::Succeeded {
-            // A request may be on its way on a connection that waits for one. It is answered, and told that it was the last.
-            let expected = (grace / 3).min(LAST_REQUESTS);
-            if timeout(expected, self.listeners.wait_idle()).await.is_ok() {
-                return;
-            }
+        // A request may be on its way on a connection that waits for one. It is answered, and told that it was the last.
+        let expected = match end {
+            End::Succeeded => LAST_REQUESTS,
+            End::Stopped => FIRST_REQUESTS,
+        };
+        if timeout((grace / 3).min(expected), self.listeners.wait_idle()).await.is_ok() {
+            return;
         }
         // Wakes the connections that wait for a next request.
         self.proxy.http_cleanup().await;

@@ -575,7 +575,7 @@ impl ProxyHttp for Proxy {
         }
         // The version is that of a hop, and ours speaks 1.1 whatever the upstream speaks.
         response.set_version(Version::HTTP_11);
-        if session.is_process_shutting_down() {
+        if ctx.state.is_stopping() {
             session.set_keepalive(None);
         }
         // HTTP/1.0 does not know chunks: the end of the connection is the end of the body.

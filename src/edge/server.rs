@@ -14,7 +14,7 @@ use pingora_core::server::{RunArgs, Server, ShutdownWatch};
 use pingora_core::services::background::background_service;
 use pingora_proxy::HttpProxy;
 use tokio::runtime::Runtime;
-use tokio::sync::{Mutex, mpsc, watch};
+use tokio::sync::{Mutex, mpsc};
 use tokio::time::timeout;
 
 use super::access_log::AccessLog;
@@ -144,7 +144,7 @@ impl Gateway {
         let mut proxy = HttpProxy::new(Proxy::new(Arc::clone(&state)), Arc::clone(&server.configuration));
         proxy.handle_init_modules();
         let proxy = Arc::new(proxy);
-        let (stopping, stop) = watch::channel(false);
+        let stop = state.stopping();
         let front = Arc::new(FrontDoor { front: Front::new(Arc::clone(&proxy), Arc::clone(&state)), stop });
         let listeners =
             Listeners::new(sockets.listeners, tls, policy, front, Arc::clone(&metrics) as Arc<dyn AcceptEvents>);
@@ -180,7 +180,6 @@ impl Gateway {
             listeners,
             exposition,
             proxy,
-            stopping,
             metrics,
             service,
             control,

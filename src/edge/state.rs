@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use arc_swap::ArcSwap;
 use http::HeaderValue;
+use tokio::sync::watch;
 
 use super::access_log::AccessLog;
 use super::metrics::{GatewayMetrics, ProcessCounters};
@@ -58,6 +59,7 @@ pub(super) struct State {
     pub(super) metrics: Arc<GatewayMetrics>,
     /// Where requests are written down.
     pub(super) access_log: AccessLog,
+    stopping: watch::Sender<bool>,
 }
 
 impl State {
@@ -66,7 +68,24 @@ impl State {
     pub(super) fn new(running: Running, store: Store, metrics: Arc<GatewayMetrics>, access_log: AccessLog) -> Self {
         let (running, release) = (ArcSwap::from_pointee(running), ArcSwap::from_pointee(Release::OLDEST));
         let (former, drained) = (Mutex::default(), Mutex::default());
-        Self { running, former, drained, release, store, metrics, access_log }
+        Self { running, former, drained, release, store, metrics, access_log, stopping: watch::Sender::new(false) }
+    }
+
+    /// From now on, each request is the last of its connection.
+    pub(super) fn stop(&self) {
+        self.stopping.send_replace(true);
+    }
+
+    /// Whether each request is the last of its connection.
+    #[must_use]
+    pub(super) fn is_stopping(&self) -> bool {
+        *self.stopping.borrow()
+    }
+
+    /// Tells when that begins.
+    #[must_use]
+    pub(super) fn stopping(&self) -> watch::Receiver<bool> {
+        self.stopping.subscribe()
     }
 
     /// The release of Synapse that was found out.

@@ -94,7 +94,21 @@ fn requests_in_flight_are_answered_and_the_process_ends_with_the_last() {
 }
 
 #[test]
-fn idle_connections_close_at_once_while_others_go_on() {
+fn who_was_accepted_just_before_is_answered_once() {
+    let upstream = Upstream::answering(fine());
+    let mut gateway = Gateway::before(&upstream, "");
+    let (mut plain, mut tls) = (gateway.client(), gateway.tls_client());
+    let asked = stop(&gateway);
+    for client in [&mut plain, &mut tls] {
+        let response = client.get(VERSIONS);
+        assert_eq!((response.status(), response.one("connection")), (200, Some("close")));
+        client.closed();
+    }
+    assert!(ended_since(&mut gateway, asked) < SOON);
+}
+
+#[test]
+fn idle_connections_close_soon_while_others_go_on() {
     let gate = Gate::new();
     let waiting = gate.clone();
     let upstream = Upstream::new(move |request, peer| {
