@@ -52,15 +52,15 @@ def traffic(folder: Path, authority: Authority) -> Iterator[Traffic]:
 
 
 @pytest.fixture(scope="session")
-def boot(folder: Path) -> Iterator[Callable[[], Guest]]:
-    """Boots guests, one at a time: all have the same network."""
+def boot(folder: Path) -> Iterator[Callable[..., Guest]]:
+    """Boots guests, one at a time: all have the same network. `root` names the variable with what they are made of."""
     number = itertools.count(1)
     guests: list[Guest] = []
 
-    def boot() -> Guest:
+    def boot(root: str = "PACKAGE_ROOT") -> Guest:
         if guests:
             guests.pop().power_off()
-        guest = Guest(Path(os.environ["PACKAGE_ROOT"]), folder / f"guest-{next(number)}")
+        guest = Guest(Path(os.environ[root]), folder / f"guest-{next(number)}")
         guests.append(guest)
         guest.boot()
         return guest

@@ -13,9 +13,11 @@ fi
 tests/install-deps.sh package python
 tests/venv.sh tests/e2e/requirements.txt
 suite=${PACKAGE_SUITE:-bookworm}
-tests/package/root.sh "$suite"
+tests/package/root.sh "$suite" root
+tests/package/root.sh "$suite" nginx-root nginx-light nftables curl
 
-export PACKAGE_ROOT=$PWD/target/package/$suite/root PACKAGE_RUN_DIR=$PWD/target/package/$suite/run
+export PACKAGE_ROOT=$PWD/target/package/$suite/root PACKAGE_NGINX_ROOT=$PWD/target/package/$suite/nginx-root
+export PACKAGE_RUN_DIR=$PWD/target/package/$suite/run
 if [ -z "${PACKAGE_DEB:-}" ]; then
     PACKAGE_DEB=$(find target/deb -name 'synapse-gateway_*.deb' -print -quit)
     [ -n "$PACKAGE_DEB" ] || { echo "There is no package in target/deb: run make deb" >&2; exit 1; }
