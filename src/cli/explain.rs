@@ -113,7 +113,10 @@ impl Explain {
         let arrival = listener.arrival(listener.address.port(), Some(self.from.to_canonical()));
         let explanation = explain(known, &asked, &arrival);
         if self.json {
-            writeln!(out, "{}", Value::Object(explanation))?;
+            // In a batch a line has to say what it is about.
+            let told = [("method", method), ("url", url)].map(|(key, value)| (key.to_owned(), json!(value)));
+            let told: Map<String, Value> = told.into_iter().chain(explanation).collect();
+            writeln!(out, "{}", Value::Object(told))?;
             return Ok(());
         }
         writeln!(out, "{method} {url}")?;

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixListener;
@@ -57,7 +57,9 @@ pub enum BindError {
         holder: Holder,
     },
     /// This very process has the port, with other settings of the socket.
-    #[error("cannot listen on {0} beside an address in use until now; restart the gateway to swap them")]
+    #[error(
+        "cannot listen on {0}: the gateway itself has that port at another address; choose another port or restart it"
+    )]
     Ours(Address),
     /// Somebody has the port, and the system does not tell this user who.
     #[error(
@@ -120,10 +122,18 @@ impl fmt::Display for Holder {
 impl BoundListener {
     /// Binds one listener.
     pub fn bind(settings: Listener) -> Result<Self, BindError> {
+        Self::bind_beside::<OwnedFd>(settings, &[])
+    }
+
+    /// Binds one listener while the sockets that are `leaving` still accept: they may have its port, as that of
+    /// `127.0.0.1` has where `0.0.0.0` is wanted.
+    pub(super) fn bind_beside<S: AsFd>(settings: Listener, leaving: &[S]) -> Result<Self, BindError> {
         let refused = |error: io::Error| refusal(&settings.address, error);
         let (socket, port) = match &settings.address {
             Address::Tcp(address) => {
-                let listener = bind_tcp(*address, settings.v6_only).map_err(refused)?;
+                let leaving =
+                    leaving.iter().map(SockRef::from).filter(|socket| port_of(socket) == Some(address.port()));
+                let listener = bind_tcp(*address, settings.v6_only, &leaving.collect::<Vec<_>>()).map_err(refused)?;
                 let port = listener.local_addr().map_err(refused)?.port();
                 (BoundSocket::Tcp(listener), Some(port))
             }
@@ -301,7 +311,11 @@ fn set_options(socket: &Socket) -> io::Result<()> {
     socket.set_tcp_keepalive(&keepalive.with_interval(KEEPALIVE_INTERVAL).with_retries(KEEPALIVE_PROBES))
 }
 
-fn bind_tcp(address: SocketAddr, v6_only: bool) -> io::Result<TcpListener> {
+fn port_of(socket: &SockRef<'_>) -> Option<u16> {
+    Some(socket.local_addr().ok()?.as_socket()?.port())
+}
+
+fn bind_tcp(address: SocketAddr, v6_only: bool, leaving: &[SockRef<'_>]) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
     if address.is_ipv6() {
         socket.set_only_v6(v6_only)?;
@@ -309,8 +323,19 @@ fn bind_tcp(address: SocketAddr, v6_only: bool) -> io::Result<TcpListener> {
     socket.set_reuse_address(true)?;
     set_options(&socket)?;
     socket.set_nonblocking(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
+    // The kernel lets sockets of one user have one port if all of them want it that way (socket(7), `SO_REUSEPORT`). For
+    // this moment only: otherwise a second gateway that is started by mistake would share ours.
+    let share = |share: bool| {
+        if leaving.is_empty() {
+            return Ok(());
+        }
+        let mut sockets = leaving.iter().map(|socket| &**socket).chain([&socket]);
+        sockets.try_for_each(|socket| socket.set_reuse_port(share))
+    };
+    share(true)?;
+    let bound = socket.bind(&address.into()).and_then(|()| socket.listen(BACKLOG));
+    share(false)?;
+    bound?;
     Ok(socket.into())
 }
 

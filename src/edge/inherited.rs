@@ -7,7 +7,7 @@
 use std::env;
 use std::io;
 use std::net::TcpListener;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixListener;
 
 use listenfd::ListenFd;
@@ -83,6 +83,11 @@ impl Inherited {
         bound.inspect_err(|error| warn!("the socket of {address} that is there already cannot be used: {error}")).ok()
     }
 
+    /// What nobody has taken.
+    pub(super) fn rest(&self) -> &[Heirloom] {
+        &self.0
+    }
+
     /// Closes what nobody has taken; its names.
     pub(super) fn close(&mut self) -> Vec<String> {
         let names = self.0.drain(..).map(|heirloom| {
@@ -90,6 +95,15 @@ impl Inherited {
             heirloom.name
         });
         names.collect()
+    }
+}
+
+impl AsFd for Heirloom {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match &self.socket {
+            Either::Tcp(socket) => socket.as_fd(),
+            Either::Unix(socket) => socket.as_fd(),
+        }
     }
 }
 

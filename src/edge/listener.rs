@@ -173,22 +173,23 @@ impl Listeners {
         policy: AcceptPolicy,
     ) -> Result<(), BindError> {
         let mut old = self.open.borrow().clone();
-        let mut kept = Vec::new();
-        let mut next = Vec::with_capacity(listeners.len());
-        for listener in listeners {
-            if let Some(index) = old.iter().position(|bound| bound.fits(listener)) {
-                let bound = old.swap_remove(index);
-                kept.push((bound.clone(), listener.clone()));
-                next.push(bound);
-            } else {
-                next.push(Arc::new(BoundListener::bind(listener.clone())?));
-            }
-        }
+        let mut keep = |listener: &Listener| {
+            let index = old.iter().position(|bound| bound.fits(listener))?;
+            Some(old.swap_remove(index))
+        };
+        let kept: Vec<_> = listeners.iter().map(|listener| (keep(listener), listener.clone())).collect();
+        let next = kept.iter().map(|(bound, listener)| match bound {
+            Some(bound) => Ok(Arc::clone(bound)),
+            None => BoundListener::bind_beside(listener.clone(), &old).map(Arc::new),
+        });
+        let next = next.collect::<Result<_, _>>()?;
         // First TLS, so that no connection meets a listener that wants it and finds none.
         self.tls.store(tls);
         self.policy.store(Arc::new(policy));
         for (bound, listener) in kept {
-            bound.update(listener);
+            if let Some(bound) = bound {
+                bound.update(listener);
+            }
         }
         self.open.send_replace(next);
         Ok(())

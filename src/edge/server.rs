@@ -234,28 +234,35 @@ impl Sockets {
             return Ok((Arc::new(service), sockets.map_err(|error| error.beside(*pid))?));
         }
         let service = ServiceManager::new(Reach::given());
-        let sockets = Self::obtain(config, Inherited::given(), |names| service.discard(names))?;
+        // Nobody accepts on these any more, so that an address of theirs is free once they are closed.
+        let sockets = Self::obtain(config, Inherited::given(), |rest| service.discard(&rest.close()))?;
         Ok((Arc::new(service), sockets))
     }
 
-    /// Takes those that are there already, closes what is of no use, and binds the rest. All of them or none.
-    fn obtain(config: &Config, mut inherited: Inherited, discard: impl FnOnce(&[String])) -> Result<Self, BindError> {
+    /// Takes those that are there already, does with the rest what `release` does, and binds what is missing. All of them
+    /// or none.
+    fn obtain(
+        config: &Config,
+        mut inherited: Inherited,
+        release: impl FnOnce(&mut Inherited),
+    ) -> Result<Self, BindError> {
         let exposition = config.metrics.address.map(exposition::listener);
         let control = control::listener(&config.control);
         let mut take = |listener: Listener| (inherited.take(&listener), listener);
         let listeners: Vec<_> = config.listeners.iter().cloned().map(&mut take).collect();
         let (exposition, control) = (exposition.map(&mut take), control.map(&mut take));
-        // Before anything is bound: an address may be theirs.
-        discard(&inherited.close());
+        release(&mut inherited);
         let bind = |(taken, listener): (Option<BoundListener>, Listener)| match taken {
             Some(bound) => Ok(bound),
-            None => BoundListener::bind(listener),
+            None => BoundListener::bind_beside(listener, inherited.rest()),
         };
-        Ok(Self {
+        let sockets = Self {
             listeners: listeners.into_iter().map(bind).collect::<Result<_, _>>()?,
             exposition: exposition.map(bind).transpose()?,
             control: control.map(bind).transpose()?,
-        })
+        };
+        inherited.close();
+        Ok(sockets)
     }
 }
 

@@ -156,6 +156,21 @@ fn an_added_listener_serves_and_a_removed_one_refuses() {
 }
 
 #[test]
+fn a_listener_moves_to_another_address_and_keeps_its_port() {
+    let upstream = Upstream::answering(fine());
+    let gateway = Gateway::before(&upstream, "");
+    let before = gateway.address("127.0.0.1");
+    let listeners =
+        format!("listeners: [{{address: '127.0.0.2:0', tls: true}}, {{address: '0.0.0.0:{}'}}]\n", before.port());
+    reload(&gateway, &yaml(&upstream, &listeners, ""));
+    gateway.line(|line| line == format!("no longer listening on {before}"));
+    for host in ["127.0.0.1", "127.0.0.3"] {
+        let address = format!("{host}:{}", before.port()).parse().unwrap();
+        assert_eq!(Client::tcp(address).get(VERSIONS).status(), 200, "{address}");
+    }
+}
+
+#[test]
 fn a_listener_takes_new_settings_on_its_old_socket() {
     let upstream = Upstream::answering(fine());
     let gateway = Gateway::before(&upstream, "");

@@ -59,13 +59,32 @@ fn a_port_in_use_names_the_process_that_has_it() {
 }
 
 #[test]
-fn a_port_of_our_own_asks_for_a_restart() {
+fn a_port_of_our_own_is_told_as_such() {
     let taken = bind("127.0.0.1:0").unwrap();
     let wanted = format!("0.0.0.0:{}", taken.port().unwrap());
     assert_eq!(
         refusal(&wanted),
-        format!("cannot listen on {wanted} beside an address in use until now; restart the gateway to swap them")
+        format!(
+            "cannot listen on {wanted}: the gateway itself has that port at another address; choose another port or restart it"
+        )
     );
+}
+
+#[test]
+fn the_port_of_a_listener_that_leaves_is_taken_over_while_that_still_accepts() {
+    for (from, to) in [("127.0.0.1", "0.0.0.0"), ("127.0.0.1", "[::]"), ("[::]", "127.0.0.1"), ("[::]", "0.0.0.0")] {
+        let leaving = bind(&format!("{from}:0")).unwrap();
+        let port = leaving.port().unwrap();
+        let wanted = format!("{to}:{port}");
+        let bound = BoundListener::bind_beside(listener(&wanted), &[&leaving]);
+        let bound = bound.unwrap_or_else(|error| panic!("{from} to {to}: {error}"));
+        TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap();
+        assert!(bind(&wanted).is_err(), "{from} to {to}: it is shared with nobody else");
+        drop(leaving);
+        TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap();
+        drop(bound);
+        bind(&wanted).unwrap();
+    }
 }
 
 #[test]

@@ -12,6 +12,7 @@ use super::ServiceManager;
 use crate::edge::listener::Listeners;
 use crate::edge::pool::Pool;
 use crate::edge::state::State;
+use crate::routing::Release;
 
 /// How often it may change.
 const EVERY: Duration = Duration::from_secs(5);
@@ -32,9 +33,11 @@ impl StatusLine {
     fn text(&self) -> String {
         let running = self.state.running();
         let release = running.gateway.synapse(self.state.release()).release;
+        // What it is taken for as long as it has not said.
+        let release = if release == Release::OLDEST { String::new() } else { format!(" {release}") };
         let main = running.pools.main().is_some_and(Pool::is_up);
         let connections = self.listeners.connections();
-        format!("{connections} connections; Synapse {release} is {}", if main { "up" } else { "down" })
+        format!("{connections} connections; Synapse{release} is {}", if main { "up" } else { "down" })
     }
 }
 

@@ -80,17 +80,6 @@ fn a_port_that_is_taken_is_told() {
 }
 
 #[test]
-fn an_address_that_the_old_process_needs_takes_a_restart() {
-    let upstream = Upstream::answering(fine());
-    let gateway = Gateway::start(&yaml(&upstream.address(), ""));
-    let port = gateway.address("127.0.0.1").port();
-    let text = yaml(&upstream.address(), "threads: 2\n");
-    gateway.configure(&text.replace("'127.0.0.1:0'", &format!("'0.0.0.0:{port}'")));
-    let told = reload_fails(&gateway, 1);
-    assert!(told.contains("restart the gateway to swap them"), "{told}");
-}
-
-#[test]
 fn a_program_that_does_not_run_is_told() {
     let upstream = Upstream::answering(fine());
     let directory = tempfile::tempdir().unwrap();

@@ -46,6 +46,19 @@ fn tls_is_switched_on_and_off() {
 }
 
 #[test]
+fn a_listener_moves_to_another_address_and_keeps_its_port() {
+    let upstream = Upstream::answering(fine());
+    let gateway = Gateway::start(&yaml(&upstream.address(), ""));
+    let port = gateway.address("127.0.0.1").port();
+    let moved = yaml(&upstream.address(), "threads: 2\n").replace("127.0.0.1:0", &format!("0.0.0.0:{port}"));
+    gateway.configure(&moved);
+    let finished = command(&gateway, &["reload"]);
+    assert_eq!((finished.code, finished.err.as_str()), (Some(0), ""), "{finished:?}");
+    let elsewhere = format!("127.0.0.3:{port}").parse().unwrap();
+    assert_eq!(Client::tcp(elsewhere).get(VERSIONS).status(), 200);
+}
+
+#[test]
 fn a_program_that_was_replaced_takes_over_at_a_reload_or_a_signal() {
     let upstream = Upstream::answering(fine());
     let directory = tempfile::tempdir().unwrap();

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, ErrorKind};
 use std::net::{IpAddr, SocketAddr};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -85,7 +85,7 @@ impl Gateway {
         adjust(&mut command, directory.path());
         // A process that takes over is in the group too, and ends with the test.
         command.stderr(Stdio::piped()).process_group(0);
-        let mut child = command.spawn().unwrap();
+        let mut child = spawn(&mut command);
         // It has what it was passed; we must not have that too.
         drop(command);
         let lines = Arc::new(Lines::default());
@@ -267,6 +267,17 @@ fn write(directory: &Path, yaml: &str) -> PathBuf {
     let file = directory.join("gateway.yaml");
     std::fs::write(&file, yaml.replace("{dir}", directory.to_str().unwrap())).unwrap();
     file
+}
+
+/// Another test that forks at the wrong moment holds the file of a program that was just written, until it executes its
+/// own.
+fn spawn(command: &mut Command) -> Child {
+    loop {
+        match command.spawn() {
+            Err(error) if error.kind() == ErrorKind::ExecutableFileBusy => thread::sleep(Duration::from_millis(10)),
+            spawned => return spawned.unwrap(),
+        }
+    }
 }
 
 /// How many listeners a configuration has, that of the metrics included.
