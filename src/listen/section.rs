@@ -276,11 +276,14 @@ fn part_wildcards(listeners: &mut [Listener]) {
     }
 }
 
-/// Clients are sent to the first TLS listener for clients, or else to the first of all.
+/// Clients are sent to the TLS listener for clients that is on the port of https, or else to the first of these, or else to
+/// the first of all.
 fn aim_redirects(listeners: &mut [Listener]) {
     let tls = || listeners.iter().filter(|listener| listener.transport != Transport::Plain);
     let port = |listener: &Listener| listener.address.port().filter(|&port| port != 0);
-    let target = tls().filter(|listener| listener.serve.client).find_map(port).or_else(|| tls().find_map(port));
+    let for_clients = || tls().filter(|listener| listener.serve.client).filter_map(port);
+    let target = for_clients().find(|&port| port == HTTPS).or_else(|| for_clients().next());
+    let target = target.or_else(|| tls().find_map(port));
     for listener in listeners {
         if let (Some(redirect), Some(target)) = (&mut listener.redirect_https, target) {
             *redirect = target;

@@ -187,6 +187,7 @@ mod listeners {
         check("", 443);
         check(r#", {address: "[::]:8443", tls: true}"#, 8443);
         check(r#", {address: "[::]:8448", tls: true, serve: [federation]}, {address: "[::]:8443", tls: true}"#, 8443);
+        check(r#", {address: "[::]:9443", tls: true}, {address: "[::]:443", tls: true}"#, 443);
         check(r#", {address: "[::]:8448", tls: true, serve: [federation]}"#, 8448);
     }
 

@@ -88,14 +88,14 @@ def test_the_change_over_loses_nothing(guest: Guest, traffic: Traffic):
         told = guest.read("synapse-gateway check")
         guest.run("mkdir -p /var/www/acme && systemctl disable nginx")
         guest.run("nginx -s quit; sleep 1; systemctl reload synapse-gateway")
-        guest.run("nft flush table inet synapse_gateway_redirect")
+        guest.run("nft flush table inet matrix_redirect")
     assert "0 errors" in told
     assert tally.lost == 0, tally.errors[:10]
     assert "synapse-gateway" in holder(guest, 443)
     wait_for("nginx to end", lambda: guest.property("nginx", "ActiveState") == "inactive")
     with traffic.during("after nginx") as tally:
         configure(guest, REAL)
-        guest.run("systemctl reload synapse-gateway && nft delete table inet synapse_gateway_redirect")
+        guest.run("systemctl reload synapse-gateway && nft delete table inet matrix_redirect")
     assert tally.lost == 0, tally.errors[:10]
     assert holder(guest, 9443) == ""
 
