@@ -82,11 +82,14 @@ impl Reload {
     }
 }
 
-/// Ends the connection some time after the process has ended: the gateway waits for it in vain.
+/// Ends the connection some time after the process has failed: the gateway waits for it in vain. Where it has not failed,
+/// another one goes on for it.
 fn watch(mut child: Child, connection: UnixStream) -> Receiver<ExitStatus> {
     let (tell, ended) = channel();
     thread::spawn(move || {
-        if let Ok(status) = child.wait() {
+        if let Ok(status) = child.wait()
+            && !status.success()
+        {
             thread::sleep(LAST_WORDS);
             // Fails if there is nobody left to be told.
             if tell.send(status).is_ok() {

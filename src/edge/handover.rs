@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::predecessor::{Arrival, Predecessor};
 pub(super) use self::program::Program;
-pub use self::program::start;
+pub use self::program::{await_adoption, start, start_orphan};
 pub(super) use self::successor::{Estate, Failed, Guest, Ready, give, send_for};
 use super::service_manager::Reach;
 

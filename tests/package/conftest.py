@@ -96,6 +96,7 @@ tls:
       key: {live}/privkey.pem
 upstreams:
   main: {{address: "127.0.0.1:{UPSTREAM_PORT}"}}
+rendezvous: {{enabled: true}}
 """
     guest.write("/etc/synapse-gateway/gateway.yaml", template + settings, 0o640)
     guest.run("chgrp synapse-gateway /etc/synapse-gateway/gateway.yaml")

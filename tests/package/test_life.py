@@ -2,6 +2,7 @@
 
 import re
 import ssl
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,12 @@ def main_pid(guest: Guest) -> int:
     return int(guest.property(UNIT, "MainPID"))
 
 
+def as_the_service(guest: Guest, command: str) -> subprocess.CompletedProcess:
+    """Runs a command with what the service may do, where it is."""
+    enter = f"nsenter --target={main_pid(guest)} --mount setpriv --reuid={UNIT} --regid={UNIT} --clear-groups"
+    return guest.run(f"{enter} {command}", check=False)
+
+
 def nothing_lost(tally: Tally, within: float) -> None:
     assert tally.lost == 0, tally.errors[:10]
     assert tally.counts["new"].sent > 100, "too few requests to tell"
@@ -97,6 +104,9 @@ def test_it_serves_with_certificates_that_only_root_can_read(guest: Guest, autho
     assert guest.read(f"ps -o user:20= -p {main_pid(guest)}") == UNIT
     capabilities = int(re.search(r"CapBnd:\s*(\w+)", guest.read(f"cat /proc/{main_pid(guest)}/status"))[1], 16)
     assert capabilities == 1 << 10, "CAP_NET_BIND_SERVICE alone"
+    for directory in ("live", "archive"):
+        opened = as_the_service(guest, f"ls /etc/letsencrypt/{directory}")
+        assert "Permission denied" in opened.stdout, opened.stdout
 
 
 def test_the_sandbox_is_as_tight_as_is_promised(guest: Guest):
@@ -105,14 +115,29 @@ def test_the_sandbox_is_as_tight_as_is_promised(guest: Guest):
     assert level <= 1.4, report
 
 
-def test_without_a_capability_the_sandbox_is_tighter_still(guest: Guest):
-    drop_in = f"/etc/systemd/system/{UNIT}.service.d"
-    guest.run(f"mkdir {drop_in} && cp /usr/share/doc/{UNIT}/examples/no-capability.conf {drop_in}/")
-    guest.run(f"cp /usr/share/doc/{UNIT}/examples/{UNIT}.socket /etc/systemd/system/ && systemctl daemon-reload")
+def test_without_a_capability_the_sandbox_is_tighter_still_and_loses_nothing(guest: Guest, traffic: Traffic):
+    drop_in, examples = f"/etc/systemd/system/{UNIT}.service.d", f"/usr/share/doc/{UNIT}/examples"
+    guest.run(f"mkdir {drop_in} && cp {examples}/no-capability.conf {drop_in}/")
+    socket = guest.read(f"cat {examples}/{UNIT}.socket")
+    # The addresses are those of the configuration.
+    socket = re.sub("(ListenStream=[0-9]+\n)+", f"ListenStream={ADDRESS}:{PORT}\n", socket)
+    guest.write(f"/etc/systemd/system/{UNIT}.socket", socket)
+    guest.run(f"systemctl daemon-reload && systemctl stop {UNIT} && systemctl start {UNIT}.socket {UNIT}")
     report = guest.run(f"systemd-analyze security --no-pager {UNIT}", check=False).stdout
-    guest.run(f"rm -r {drop_in} /etc/systemd/system/{UNIT}.socket && systemctl daemon-reload")
     level = float(re.search(r"exposure level for \S+: ([0-9.]+)", report)[1])
     assert level <= 1.1, report
+    assert re.search(r"CapBnd:\s*0+\s", guest.read(f"cat /proc/{main_pid(guest)}/status") + "\n")
+    session = traffic.open_session()
+    with traffic.during("socket unit, reload") as tally:
+        guest.run(f"systemctl reload {UNIT}")
+    nothing_lost(tally, within=SOON)
+    with traffic.during("socket unit, restart") as tally:
+        guest.run(f"systemctl restart {UNIT}")
+    nothing_lost(tally, within=15.0)
+    assert traffic.has_session(session)
+    guest.run(f"systemctl stop {UNIT}.socket {UNIT} && rm -r {drop_in} /etc/systemd/system/{UNIT}.socket")
+    guest.run("systemctl daemon-reload")
+    start(guest)
 
 
 def test_systemd_has_nothing_to_say_of_the_units(guest: Guest):
@@ -121,10 +146,22 @@ def test_systemd_has_nothing_to_say_of_the_units(guest: Guest):
 
 
 def test_a_reload_loses_nothing(guest: Guest, traffic: Traffic):
+    session = traffic.open_session()
     guest.run(f"echo 'timeouts: {{keep_alive: 70s}}' >/etc/synapse-gateway/conf.d/idle.yaml")
     with traffic.during("reload") as tally:
         guest.run(f"systemctl reload {UNIT}")
+    assert traffic.has_session(session)
     nothing_lost(tally, within=SOON)
+
+
+def test_a_reload_that_takes_a_new_process_loses_nothing(guest: Guest, traffic: Traffic):
+    session, before = traffic.open_session(), main_pid(guest)
+    guest.run("echo 'threads: 3' >/etc/synapse-gateway/conf.d/threads.yaml")
+    with traffic.during("reload, new process") as tally:
+        guest.run(f"systemctl reload {UNIT}")
+    assert traffic.has_session(session)
+    nothing_lost(tally, within=SOON)
+    assert main_pid(guest) not in (0, before)
 
 
 def test_a_wrong_configuration_fails_the_reload_and_changes_nothing(guest: Guest, traffic: Traffic):
@@ -177,8 +214,10 @@ def test_a_change_of_synapses_files_is_taken_over_although_only_root_can_read_th
 
 def test_a_restart_lets_clients_wait_and_refuses_none(guest: Guest, traffic: Traffic):
     before = main_pid(guest)
+    session = traffic.open_session()
     with traffic.during("restart") as tally:
         guest.run(f"systemctl restart {UNIT}")
+    assert traffic.has_session(session)
     # The new process starts when the old one has finished the long poll and the upload.
     nothing_lost(tally, within=15.0)
     assert main_pid(guest) != before
@@ -208,8 +247,10 @@ def newer(package: Path, folder: Path) -> Path:
 
 def test_an_upgrade_hands_over_to_the_new_binary_and_loses_nothing(guest: Guest, newer: Path, traffic: Traffic):
     before, edited = main_pid(guest), guest.read(f"cat {CONFIG}")
+    session = traffic.open_session()
     with traffic.during("upgrade") as tally:
         output = install(guest, newer)
+    assert traffic.has_session(session)
     nothing_lost(tally, within=SOON)
     assert guest.read(f"dpkg-query --show --showformat='${{Version}}' {UNIT}") == field(newer, "Version")
     after = main_pid(guest)

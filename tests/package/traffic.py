@@ -19,6 +19,7 @@ PATIENCE = 30.0
 #: How long the long poll and the upload take that are in flight during a step, in seconds.
 IN_FLIGHT = 5.0
 UPLOAD = 4 << 20
+SESSION = b"a message to the other device"
 KINDS = ("new", "kept", "h2", "poll", "upload")
 
 
@@ -64,6 +65,23 @@ class Traffic:
         self._http1 = ssl.create_default_context(cafile=str(authority))
         self._http1.set_alpn_protocols(["http/1.1"])
         self.tallies: list[Tally] = []
+
+    def open_session(self) -> str:
+        """Opens a session for signing in by QR code; its path."""
+        answer = self._ask("POST", "/_matrix/client/unstable/org.matrix.msc4108/rendezvous", SESSION)
+        answer.raise_for_status()
+        return answer.json()["url"].removeprefix(f"https://{HOST}")
+
+    def has_session(self, path: str) -> bool:
+        return self._ask("GET", path).content == SESSION
+
+    def _ask(self, method: str, path: str, content: bytes = b"") -> httpx.Response:
+        fields = {"Host": HOST, "Content-Type": "text/plain"}
+        with httpx.Client(verify=self._tls, timeout=PATIENCE) as client:
+            return client.request(
+                method, f"https://{ADDRESS}:{PORT}{path}", content=content, headers=fields,
+                extensions={"sni_hostname": HOST},
+            )  # fmt: skip
 
     @contextlib.contextmanager
     def during(self, step: str) -> Iterator[Tally]:

@@ -5,11 +5,17 @@ use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use procfs::process::{MMPermissions, MMapPath, Process};
 
+use super::APPEAR;
+
 /// What the kernel writes behind the path of a mapped file that is no longer there.
 const GONE: &str = " (deleted)";
+/// How often it is looked whether this process is an orphan.
+const LOOK_EVERY: Duration = Duration::from_millis(1);
 /// The mapped file of this process.
 const RUNNING: &str = "/proc/self/exe";
 
@@ -48,13 +54,38 @@ impl Program {
     }
 }
 
-/// Starts a process that takes over. It inherits where messages go.
+/// Starts a process that takes over. It inherits where messages go, and ends at once: the one that really takes over is an
+/// orphan, since a service manager only looks after children of its own (`pid_is_my_child` in systemd). It would otherwise
+/// kill the process at a restart without waiting for it.
 pub fn start(program: &Path, config: &Path, socket: &Path) -> io::Result<Child> {
+    taking_over(program, config, socket).spawn()
+}
+
+/// Starts the process that really takes over, from one that [`start`] has started.
+pub fn start_orphan(config: &Path, socket: &Path) -> io::Result<()> {
+    let mut command = taking_over(&std::env::current_exe()?, config, socket);
+    command.arg("--orphan-of").arg(std::process::id().to_string()).spawn()?;
+    Ok(())
+}
+
+/// Waits until the process that has started this one is gone.
+pub fn await_adoption(parent: u32) -> io::Result<()> {
+    let begun = Instant::now();
+    while std::os::unix::process::parent_id() == parent {
+        if begun.elapsed() > APPEAR {
+            return Err(io::Error::new(io::ErrorKind::TimedOut, "the process that has started this one does not end"));
+        }
+        sleep(LOOK_EVERY);
+    }
+    Ok(())
+}
+
+fn taking_over(program: &Path, config: &Path, socket: &Path) -> Command {
     let mut command = Command::new(program);
     command.arg("run").arg("-c").arg(config).arg("--take-over").arg(socket).stdin(Stdio::null());
     // What these name was passed to another process.
     for name in ["LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"] {
         command.env_remove(name);
     }
-    command.spawn()
+    command
 }

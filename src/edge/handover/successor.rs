@@ -92,10 +92,11 @@ pub(in crate::edge) async fn send_for(
     }
 }
 
-/// Returns when the process has ended.
+/// Returns when the process has failed. Where it has not, it ends as well, and another one shows itself.
 async fn end_of(child: &mut Option<Child>) -> String {
     loop {
         match child.as_mut().map(Child::try_wait) {
+            Some(Ok(Some(status))) if status.success() => std::future::pending().await,
             Some(Ok(Some(status))) => return status.to_string(),
             Some(Err(error)) => return error.to_string(),
             Some(Ok(None)) => sleep(LOOK_EVERY).await,
