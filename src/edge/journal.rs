@@ -14,8 +14,9 @@ use log::{LevelFilter, Record};
 
 use crate::observe::{Level, RedactedMessage};
 
-/// Errors and warnings that any stranger can cause at will, or that only say that a client went away or that a pooled
-/// connection could not be used again: the target and the beginning of the message. They are shown at `debug`.
+/// Errors and warnings that any stranger can cause at will, or that only say that a client went away, that a pooled
+/// connection could not be used again, or that a body has ended twice: the target and the beginning of the message. They are
+/// shown at `debug`.
 const NOISE: &[(&str, &str)] = &[
     ("pingora_core::services::listening", "Downstream handshake"),
     ("pingora_core::apps", "H2 handshake error"),
@@ -24,6 +25,7 @@ const NOISE: &[(&str, &str)] = &[
     ("pingora_proxy", "Fail to proxy: Downstream"),
     ("pingora_proxy", "failed to send error response to downstream"),
     ("pingora_proxy", "Error finish sending body to downstream"),
+    ("pingora_proxy::proxy_h1", "Upstream body is already finished"),
 ];
 
 /// Starts to write messages, and makes a panic one of them. A second call changes the level only.

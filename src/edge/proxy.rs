@@ -12,7 +12,7 @@ use pingora_core::modules::http::HttpModules;
 use pingora_core::protocols::Digest;
 use pingora_core::upstreams::peer::HttpPeer;
 use pingora_core::{Error, ErrorSource, ErrorType, Result};
-use pingora_proxy::{FailToProxy, ProxyHttp, Session};
+use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 use uuid::Uuid;
 
 use super::accounts::{Accounts, Question};
@@ -632,6 +632,19 @@ impl ProxyHttp for Proxy {
     /// What Pingora's own messages say of a request: by default they would show its target, tokens and all.
     fn request_summary(&self, session: &Session, ctx: &Context) -> String {
         format!("{} request {}", session.req_header().method, ctx.id())
+    }
+
+    /// While Synapse restarts there would be a warning for every request that waits. One says that the process is gone; the
+    /// access log and the metrics say what was tried again.
+    fn suppress_proxy_warn_log(
+        &self,
+        _session: &Session,
+        ctx: &Context,
+        error: &Error,
+        _context: ProxyWarnLogContext,
+    ) -> bool {
+        log::debug!("request {} is tried again: {error}", ctx.id());
+        true
     }
 
     fn suppress_error_log(&self, _session: &Session, ctx: &Context, error: &Error) -> bool {

@@ -59,6 +59,7 @@ fn noise_shows_at_debug_only() {
     check(Level::Error, listening, "Downstream handshake error from 192.0.2.1:5: TLSHandshakeFailure");
     check(Level::Error, listening, "Downstream handshake timeout");
     check(Level::Error, PROXY, "Fail to proxy: Downstream ConnectionClosed, status: 0, tries: 0");
+    check(Level::Warn, "pingora_proxy::proxy_h1", "Upstream body is already finished. Nothing to write");
     check(Level::Info, "pingora_core::server", "Server starting");
     let real = line(Level::Error, listening, "Accept() failed Too many open files", LevelFilter::Error, true);
     assert_eq!(real, "<3>pingora_core::services::listening: Accept() failed Too many open files\n");

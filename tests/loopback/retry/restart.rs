@@ -119,6 +119,8 @@ fn everybody_who_waited_is_let_in() {
     let statuses: Vec<_> = clients.iter_mut().map(|client| client.response().status()).collect();
     assert_eq!(statuses, [200; MANY]);
     assert_eq!(served.load(Ordering::SeqCst), MANY, "each once");
+    let warnings = gateway.lines().into_iter().filter(|line| line.starts_with("warning: "));
+    assert_eq!(warnings.collect::<Vec<_>>(), [GONE], "one for all of them");
 }
 
 /// A listener with a line of this length before it.
