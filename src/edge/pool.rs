@@ -28,7 +28,7 @@ const RESOLVE_EVERY: Duration = Duration::from_secs(30);
 const LET_IN_AFTER: Duration = Duration::from_secs(2);
 /// That of a long poll, whose answer says nothing about it.
 const POLL_LET_IN_AFTER: Duration = Duration::from_millis(250);
-/// How long it holds that a process answers.
+/// How long it holds that a process answers, or does not.
 const WELL_FOR: Duration = Duration::from_millis(100);
 /// A resolver that hangs must not hold up the others.
 const RESOLVE_WITHIN: Duration = Duration::from_secs(5);
@@ -52,8 +52,8 @@ pub(super) struct Pool {
     /// When it was probed last, and whether it is being probed.
     probed: Mutex<Option<Instant>>,
     probing: AtomicBool,
-    /// When it last answered a request's question.
-    well: tokio::sync::Mutex<Option<Instant>>,
+    /// When it was last asked for a request that it had lost, and whether it answered.
+    well: tokio::sync::Mutex<Option<(Instant, bool)>>,
     /// Places for all requests but long polls.
     requests: Lane,
     /// Places for long polls.
@@ -165,11 +165,13 @@ impl Pool {
         if !self.is_up() {
             return false;
         }
-        if well.is_some_and(|asked| asked.elapsed() < WELL_FOR) {
-            return true;
+        if let Some((asked, answers)) = *well
+            && asked.elapsed() < WELL_FOR
+        {
+            return answers;
         }
         let answers = ask(self).await;
-        *well = answers.then(Instant::now);
+        *well = Some((Instant::now(), answers));
         answers
     }
 
