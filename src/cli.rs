@@ -30,6 +30,8 @@ use std::process::ExitCode;
 use structopt::StructOpt;
 use structopt::clap::ErrorKind;
 
+use crate::edge::journal;
+
 /// How a run ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
@@ -130,7 +132,7 @@ where
             Ok(exit) => (Ok(()), exit),
             // Whoever read the answer has seen enough, as in `reference | head`.
             Err(error) if is_broken_pipe(&error) => (Ok(()), Exit::Fine),
-            Err(error) => (writeln!(err, "error: {error:#}"), Exit::Failure),
+            Err(error) => (writeln!(err, "{}error: {error:#}", journal::prefix(log::Level::Error)), Exit::Failure),
         },
         // The version is printed by the parser itself, and its message empty.
         Err(error) if error.kind == ErrorKind::VersionDisplayed => (writeln!(out), Exit::Fine),

@@ -8,7 +8,7 @@ use structopt::StructOpt;
 use super::{ConfigFile, Exit};
 use crate::config;
 use crate::edge::import::{self, Deposit};
-use crate::edge::runtime;
+use crate::edge::{journal, runtime};
 
 /// Copies the certificates and keys that the configuration names to where the service can read them; the systemd unit
 /// runs this as root, since certbot's files are for root alone
@@ -42,7 +42,7 @@ impl ImportCertificates {
         let deposit = Deposit::open(&directory, &place).with_context(|| place.display().to_string())?;
         let mut exit = Exit::Fine;
         for failed in import::copy(&deposit, &files) {
-            writeln!(err, "error: {failed}")?;
+            writeln!(err, "{}error: {failed}", journal::prefix(log::Level::Error))?;
             exit = Exit::Failure;
         }
         if exit == Exit::Fine {

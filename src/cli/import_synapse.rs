@@ -33,7 +33,7 @@ impl ImportSynapse {
         let taken = files.map(|files| derive(&files.config, &files.workers));
         if let Some(taken) = &taken {
             if !taken.problems.as_slice().is_empty() {
-                problems::print(&taken.problems, err)?;
+                problems::report(&taken.problems, err)?;
             }
             if taken.text().is_none() {
                 return Ok(taken.exit());

@@ -4,12 +4,25 @@ use std::io::{self, Write};
 
 use serde_json::{Value, json};
 
+use crate::edge::journal;
 use crate::problem::{Location, Problem, Problems, Severity};
 
 /// One line for each problem, `file:line:column: error: path: message; remedy`, and their numbers below.
 pub(super) fn print(problems: &Problems, out: &mut dyn Write) -> io::Result<()> {
+    write(problems, out, |_| "")
+}
+
+/// As [`print`], to standard error, for commands that the service runs: the journal learns how severe each line is.
+pub(super) fn report(problems: &Problems, err: &mut dyn Write) -> io::Result<()> {
+    write(problems, err, |severity| match severity {
+        Severity::Error => journal::prefix(log::Level::Error),
+        Severity::Warning => journal::prefix(log::Level::Warn),
+    })
+}
+
+fn write(problems: &Problems, out: &mut dyn Write, prefix: impl Fn(Severity) -> &'static str) -> io::Result<()> {
     for problem in problems.as_slice() {
-        writeln!(out, "{problem}")?;
+        writeln!(out, "{}{problem}", prefix(problem.severity))?;
     }
     writeln!(out, "{}, {}", count(problems, Severity::Error, "error"), count(problems, Severity::Warning, "warning"))
 }

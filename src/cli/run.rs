@@ -38,7 +38,7 @@ impl Run {
         let predecessor = self.take_over.as_deref().map(Predecessor::meet).transpose()?;
         let (prepared, found) = prepare(&path, Reader::Service);
         if !found.as_slice().is_empty() {
-            problems::print(&found, err)?;
+            problems::report(&found, err)?;
         }
         let Some(prepared) = prepared else {
             if let Some(predecessor) = predecessor {

@@ -65,6 +65,12 @@ fn is_named(file: &Metadata, stream: &OsStr) -> bool {
     *stream == *format!("{}:{}", file.dev(), file.ino())
 }
 
+/// What a line of the given level on standard error begins with: nothing, unless it goes to the journal.
+#[must_use]
+pub fn prefix(level: log::Level) -> &'static str {
+    if stderr_is_journal() { priority(level) } else { "" }
+}
+
 /// The prefix of a line of the given level in the journal.
 #[must_use]
 pub(super) const fn priority(level: log::Level) -> &'static str {

@@ -3,6 +3,7 @@
 import re
 import ssl
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -86,6 +87,18 @@ def test_a_start_without_a_configuration_is_skipped_and_says_why(guest: Guest):
     assert guest.property(UNIT, "Result") == "exec-condition"
     assert CONFIG in guest.read(f"journalctl --quiet --no-pager -o cat -u {UNIT}")
     assert listening(guest) == ""
+
+
+def test_a_start_with_a_wrong_configuration_fails_once_and_says_why(guest: Guest):
+    before = guest.read(f"cat {CONFIG}")
+    guest.run(f"echo 'threds: 2' >>{CONFIG}")
+    assert guest.run(f"systemctl start {UNIT}", check=False).returncode != 0
+    # Long enough for it to be started again, if that was to be.
+    time.sleep(1.5)
+    told = {name: guest.property(UNIT, name) for name in ("ActiveState", "ExecMainStatus", "NRestarts")}
+    assert told == {"ActiveState": "failed", "ExecMainStatus": "78", "NRestarts": "0"}
+    assert "threds" in errors(guest)
+    guest.run(f"cat >{CONFIG} <<'END'\n{before}\nEND\nsystemctl reset-failed {UNIT}")
 
 
 def test_the_configuration_is_read_by_the_service_and_written_by_root_alone(guest: Guest):
