@@ -8,7 +8,7 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::{VERSIONS, command, serving, with_program, yaml};
 use crate::support::DEADLINE;
@@ -166,11 +166,7 @@ struct Impostor {
 
 impl Impostor {
     fn ready(gateway: &Gateway) -> Self {
-        let mut stream = UnixStream::connect(gateway.directory().join("control.sock")).unwrap();
-        stream.set_read_timeout(Some(DEADLINE)).unwrap();
-        stream.write_all(b"{\"order\":\"take_over\"}\n").unwrap();
-        let mut impostor = Self { lines: BufReader::new(stream) };
-        assert!(impostor.line().contains("welcome"));
+        let mut impostor = Self::welcome(gateway);
         // The descriptors are lost on whoever reads like this.
         for _ in 0..3 {
             assert!(impostor.line().contains("socket"));
@@ -178,6 +174,22 @@ impl Impostor {
         impostor.lines.get_mut().write_all(b"{\"new\":\"ready\"}\n").unwrap();
         assert!(impostor.line().contains("sessions"));
         impostor
+    }
+
+    /// Shows itself until it is expected, which is a moment after the gateway has said so.
+    fn welcome(gateway: &Gateway) -> Self {
+        let begun = Instant::now();
+        loop {
+            let mut stream = UnixStream::connect(gateway.directory().join("control.sock")).unwrap();
+            stream.set_read_timeout(Some(DEADLINE)).unwrap();
+            stream.write_all(b"{\"order\":\"take_over\"}\n").unwrap();
+            let mut impostor = Self { lines: BufReader::new(stream) };
+            let told = impostor.line();
+            if told.contains("welcome") {
+                return impostor;
+            }
+            assert!(told.contains("no process is to take over") && begun.elapsed() < DEADLINE, "{told}");
+        }
     }
 
     fn line(&mut self) -> String {

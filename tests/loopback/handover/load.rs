@@ -4,6 +4,8 @@ use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
+use ::h2::Reason;
+
 use super::{SYNC, VERSIONS, hand_over, yaml};
 use crate::support::certificates::{NAME, client_config};
 use crate::support::client::{Client, get, post};
@@ -32,14 +34,21 @@ impl Kept<'_> {
     }
 }
 
-/// A client of HTTP/2 that connects again once it was told that its connection ends.
+/// A client of HTTP/2 that connects again once it was told that its connection ends. What it wanted to send just then, and
+/// the gateway says that it has not seen, it sends again (RFC 9113, section 6.8).
 fn ask_h2(gateway: &Gateway, line: &mut Option<H2>) -> u16 {
     let connect = || H2::connect(gateway.address("127.0.0.2"), NAME, client_config(&["h2"]));
     loop {
         let client = line.get_or_insert_with(connect);
         match client.try_send(h2::get(VERSIONS), true) {
-            // What was sent must be answered.
-            Some((answer, _)) => return client.answer(answer).unwrap().status.as_u16(),
+            Some((answer, _)) => match client.answer(answer) {
+                Ok(answer) => return answer.status.as_u16(),
+                Err(error) if error.is_go_away() && error.is_remote() && error.reason() == Some(Reason::NO_ERROR) => {
+                    *line = None;
+                }
+                // What was sent must be answered.
+                Err(error) => panic!("{error:?}"),
+            },
             None => *line = None,
         }
     }
