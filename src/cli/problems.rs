@@ -12,7 +12,7 @@ pub(super) fn print(problems: &Problems, out: &mut dyn Write) -> io::Result<()> 
     write(problems, out, |_| "")
 }
 
-/// As [`print`], to standard error, for commands that the service runs: the journal learns how severe each line is.
+/// As [`print()`], to standard error, for commands that the service runs: the journal learns how severe each line is.
 pub(super) fn report(problems: &Problems, err: &mut dyn Write) -> io::Result<()> {
     write(problems, err, |severity| match severity {
         Severity::Error => journal::prefix(log::Level::Error),
