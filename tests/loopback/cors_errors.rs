@@ -1,6 +1,6 @@
 //! Every answer that the gateway makes itself, and the CORS fields of every answer.
 
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use http::Request;
@@ -9,6 +9,7 @@ use socket2::{Domain, Socket, Type};
 use crate::support::client::{get, lines, post};
 use crate::support::gateway::{Gateway, preamble};
 use crate::support::h2::{self};
+use crate::support::port::Port;
 use crate::support::told::{CORS_FIELDS, Told};
 use crate::support::upstream::{Then, Upstream, answer, fine};
 
@@ -186,8 +187,8 @@ fn an_upstream_that_fails_is_told_of() {
 
 #[test]
 fn an_upstream_that_is_not_there_is_told_of() {
-    let gone = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
-    fails(&Gateway::at(&gone, STRICT), &Error(503, "M_UNKNOWN", "upstream_refused"));
+    let port = Port::reserve();
+    fails(&Gateway::at(&port.address().to_string(), STRICT), &Error(503, "M_UNKNOWN", "upstream_refused"));
     fails(&Gateway::at("homeserver.invalid:8008", STRICT), &Error(503, "M_UNKNOWN", "upstream_unresolved"));
 }
 

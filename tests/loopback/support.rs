@@ -10,6 +10,7 @@ pub(crate) mod h2;
 pub(crate) mod manager;
 pub(crate) mod message;
 pub(crate) mod metrics;
+pub(crate) mod port;
 pub(crate) mod redis;
 pub(crate) mod switching;
 pub(crate) mod told;

@@ -1,6 +1,5 @@
 //! Several processes of Synapse: which of them gets a request, and what becomes of it when one is not there.
 
-use std::net::TcpListener;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -12,6 +11,7 @@ use crate::support::client::{get, lines};
 use crate::support::gate::Gate;
 use crate::support::gateway::{Gateway, identity, preamble};
 use crate::support::metrics::{METRICS, Metrics};
+use crate::support::port::Port;
 use crate::support::told::Told;
 use crate::support::upstream::{Connection, Then, Upstream, answer, fine};
 
@@ -133,10 +133,9 @@ fn a_token_that_says_nothing_is_placed_by_its_user_who_is_asked_for_once() {
 #[test]
 fn others_answer_while_a_process_is_gone_and_it_gets_its_requests_back() {
     let (main, reader) = (named("main"), named("reader"));
-    let port = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = port.local_addr().unwrap();
+    let port = Port::reserve();
     // It keeps no connection, so that none is left when it is gone.
-    let sync = Upstream::on(port, |connection| {
+    let sync = Upstream::on(port.listen(), |connection| {
         if connection.request().is_ok() {
             let _ = connection.peer.send("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n{\"name\":\"sync\"}");
         }
@@ -149,7 +148,7 @@ fn others_answer_while_a_process_is_gone_and_it_gets_its_requests_back() {
     drop(sync);
     assert_eq!(who(&gateway, "GET", SYNC, ""), "reader", "the first to stand in");
     gateway.line(|line| line == "warning: upstream s: it does not answer");
-    let _sync = Upstream::on(TcpListener::bind(address).unwrap(), |connection| serve(connection, "sync"));
+    let _sync = Upstream::on(port.listen(), |connection| serve(connection, "sync"));
     gateway.line(|line| line == "upstream s: it is back");
     assert_eq!(who(&gateway, "GET", SYNC, ""), "sync");
 }
@@ -162,9 +161,8 @@ fn serve(connection: &mut Connection, name: &str) {
 
 #[test]
 fn requests_wait_for_a_synapse_that_restarts() {
-    let port = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = port.local_addr().unwrap();
-    drop(port);
+    let port = Port::reserve();
+    let address = port.address();
     let gateway = Gateway::start(&format!("{}{LISTENERS}", identity(&address.to_string())));
     let waiting: Vec<_> = ["GET", "PUT", "POST"]
         .into_iter()
@@ -175,7 +173,7 @@ fn requests_wait_for_a_synapse_that_restarts() {
         })
         .collect();
     gateway.line(|line| line == "warning: upstream main: it does not answer");
-    let synapse = Upstream::on(TcpListener::bind(address).unwrap(), |connection| serve(connection, "main"));
+    let synapse = Upstream::on(port.listen(), |connection| serve(connection, "main"));
     for (method, mut client) in waiting {
         let told = client.response();
         assert_eq!((told.status(), &told.json()["name"]), (200, &Value::from("main")), "{method}");
@@ -188,9 +186,8 @@ fn requests_wait_for_a_synapse_that_restarts() {
 
 #[test]
 fn patience_has_an_end() {
-    let port = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = port.local_addr().unwrap();
-    drop(port);
+    let port = Port::reserve();
+    let address = port.address();
     let gateway = Gateway::start(&format!("{}restart_grace: 500ms\n{LISTENERS}", identity(&address.to_string())));
     let started = Instant::now();
     let told = Told::from(gateway.client().get(VERSIONS));
@@ -302,9 +299,8 @@ fn a_request_that_was_lost_with_its_process_is_asked_of_another_once() {
 #[test]
 fn what_only_the_writer_of_a_stream_can_do_waits_for_the_writer() {
     let (main, other) = (named("main"), named("other"));
-    let port = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = port.local_addr().unwrap();
-    drop(port);
+    let port = Port::reserve();
+    let address = port.address();
     let sections = format!(
         "upstreams: {{main: {{address: '{}'}}, g: {{address: '{}'}}, w: {{address: '{address}', streams: [to_device, receipts]}}}}\n",
         main.address(),
@@ -323,7 +319,7 @@ fn what_only_the_writer_of_a_stream_can_do_waits_for_the_writer() {
             })
             .collect();
     gateway.line(|line| line == "warning: upstream w: it does not answer");
-    let _writer = Upstream::on(TcpListener::bind(address).unwrap(), |connection| serve(connection, "writer"));
+    let _writer = Upstream::on(port.listen(), |connection| serve(connection, "writer"));
     for (request, mut client) in waiting {
         let told = client.response();
         assert_eq!((told.status(), &told.json()["name"]), (200, &Value::from("writer")), "{request}");

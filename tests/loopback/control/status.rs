@@ -1,12 +1,11 @@
 //! `status`: how the gateway and the processes behind it are.
 
-use std::net::TcpListener;
-
 use serde_json::Value;
 
 use super::{CONTROL, process, told};
 use crate::support::client::get;
 use crate::support::gate::Gate;
+use crate::support::port::Port;
 use crate::support::upstream::{Then, Upstream, fine};
 use crate::workers::{before, named, who};
 
@@ -22,8 +21,8 @@ fn status_tells_of_the_gateway_and_of_each_process() {
         peer.send(fine()).map_or(Then::Close, |()| Then::Next)
     });
     // A process that is not there.
-    let gone = TcpListener::bind("127.0.0.1:0").unwrap();
-    let gone = Upstream::on(gone, |_| {});
+    let port = Port::reserve();
+    let gone = Upstream::on(port.listen(), |_| {});
     let address = gone.address();
     let gateway = before(
         &[

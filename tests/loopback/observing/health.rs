@@ -1,19 +1,17 @@
 //! Is the gateway there, and is Synapse?
 
-use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
 use crate::support::DEADLINE;
 use crate::support::gateway::Gateway;
+use crate::support::port::Port;
 use crate::support::told::Told;
 use crate::support::upstream::{Connection, Then, Upstream, answer};
 
 #[test]
 fn health_is_about_the_gateway_and_readiness_about_synapse() {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    drop(listener);
-    let gateway = Gateway::at(&address.to_string(), "");
+    let port = Port::reserve();
+    let gateway = Gateway::at(&port.address().to_string(), "");
     let mut client = gateway.client();
     let health = Told::from(client.get("/health"));
     assert_eq!((health.status, health.text(), health.all("access-control-allow-origin").len()), (200, "OK", 0));
@@ -24,7 +22,7 @@ fn health_is_about_the_gateway_and_readiness_about_synapse() {
     let script = |connection: &mut Connection| {
         while connection.request().is_ok() && connection.peer.send(answer("200 OK", "OK")).is_ok() {}
     };
-    let upstream = Upstream::on(TcpListener::bind(address).unwrap(), script);
+    let upstream = Upstream::on(port.listen(), script);
     let deadline = Instant::now() + DEADLINE;
     while client.get("/ready").status() != 200 {
         assert!(Instant::now() < deadline);

@@ -1,25 +1,16 @@
 //! Upstreams that are not there, go away, or do not speak HTTP.
 
-use socket2::{Domain, Socket, Type};
-
 use super::{check_error, check_h2_error, clients};
 use crate::support::client::{get, post};
 use crate::support::gateway::Gateway;
 use crate::support::message::Broken;
+use crate::support::port::Port;
 use crate::support::upstream::{Then, Upstream};
-
-/// A port that is taken but refuses connections, so that nobody else can come to listen there meanwhile.
-fn closed_port() -> (Socket, String) {
-    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-    socket.bind(&std::net::SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
-    let address = socket.local_addr().unwrap().as_socket().unwrap().to_string();
-    (socket, address)
-}
 
 #[test]
 fn an_upstream_that_refuses_connections_is_told_as_unavailable() {
-    let (_port, address) = closed_port();
-    let gateway = Gateway::at(&address, "");
+    let port = Port::reserve();
+    let gateway = Gateway::at(&port.address().to_string(), "");
     for request in [get("/_matrix/client/versions"), format!("{}{{}}", post("/_matrix/client/v3/login", 2))] {
         for mut client in clients(&gateway) {
             let response = client.ask(&request);
@@ -44,8 +35,8 @@ fn an_upstream_without_a_socket_is_told_as_unavailable() {
 
 #[test]
 fn behind_a_cdn_an_outage_is_told_as_something_to_wait_for() {
-    let (_port, address) = closed_port();
-    let gateway = Gateway::at(&address, "errors: {cdn_safe: true}");
+    let port = Port::reserve();
+    let gateway = Gateway::at(&port.address().to_string(), "errors: {cdn_safe: true}");
     let response = gateway.client().get("/_matrix/client/versions");
     assert_eq!((response.status(), &response.json()["errcode"]), (429, &"M_LIMIT_EXCEEDED".into()));
     assert_eq!((response.one("retry-after"), &response.json()["retry_after_ms"]), (Some("5"), &5000.into()));

@@ -1,6 +1,6 @@
 //! Synapse restarts: what waits for it is neither late nor lost.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -11,6 +11,7 @@ use synapse_gateway::limits::Limits;
 
 use crate::support::gateway::{Gateway, identity};
 use crate::support::h2::post;
+use crate::support::port::Port;
 use crate::support::upstream::{Connection, Request, Upstream, fine};
 
 const LISTENERS: &str = "listeners: [{address: '127.0.0.1:0'}, {address: '127.0.0.2:0', tls: true}]\n";
@@ -19,11 +20,6 @@ const GONE: &str = "warning: upstream main: it does not answer";
 
 fn gateway(at: SocketAddr, more: &str) -> Gateway {
     Gateway::start(&format!("{}{LISTENERS}{more}", identity(&at.to_string())))
-}
-
-/// An address where nobody listens.
-fn nobody() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
 fn request(method: &str) -> String {
@@ -38,15 +34,15 @@ fn serve(connection: &mut Connection) {
 #[test]
 fn a_client_is_not_late_with_a_body_that_nobody_reads_yet() {
     const IDLE: Duration = Duration::from_secs(1);
-    let address = nobody();
-    let gateway = gateway(address, "timeouts: {body_idle: 1s}\n");
+    let port = Port::reserve();
+    let gateway = gateway(port.address(), "timeouts: {body_idle: 1s}\n");
     let mut client = gateway.h2();
     let began = Instant::now();
     let (response, mut body) = client.send(post(TARGET), false);
     body.send_data(Bytes::from_static(b"body"), true).unwrap();
     gateway.line(|line| line == GONE);
     thread::sleep((2 * IDLE).saturating_sub(began.elapsed()));
-    let upstream = Upstream::on(TcpListener::bind(address).unwrap(), serve);
+    let upstream = Upstream::on(port.listen(), serve);
     assert_eq!(client.answer(response).unwrap().status.as_u16(), 200);
     assert!(upstream.requests().iter().any(|request| request.body.bytes == b"body"));
 }
@@ -54,17 +50,16 @@ fn a_client_is_not_late_with_a_body_that_nobody_reads_yet() {
 /// The rate of a body is that of its client, who sent it long ago.
 #[test]
 fn a_body_that_is_sent_again_is_not_slow() {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    let dying = Upstream::on(listener, |connection| drop(connection.request()));
-    let gateway = gateway(address, "");
+    let port = Port::reserve();
+    let dying = Upstream::on(port.listen(), |connection| drop(connection.request()));
+    let gateway = gateway(port.address(), "");
     let mut client = gateway.client();
     client.send(request("PUT"));
     dying.wait(|state| state.requests.iter().any(|request| request.method() == "PUT"));
     drop(dying);
     gateway.line(|line| line == GONE);
     thread::sleep(Limits::RATE_GRACE + Duration::from_secs(2));
-    let _upstream = Upstream::on(TcpListener::bind(address).unwrap(), serve);
+    let _upstream = Upstream::on(port.listen(), serve);
     assert_eq!(client.response().status(), 200);
 }
 
@@ -96,8 +91,8 @@ fn what_was_lost_with_a_process_that_ends_is_not_sent_to_it_before_it_is_back() 
 #[test]
 fn everybody_who_waited_is_let_in() {
     const MANY: usize = 200;
-    let address = nobody();
-    let gateway = gateway(address, "");
+    let port = Port::reserve();
+    let gateway = gateway(port.address(), "");
     let mut clients: Vec<_> = (0..MANY).map(|_| gateway.client()).collect();
     for client in &mut clients {
         client.send(request("POST"));
@@ -108,7 +103,7 @@ fn everybody_who_waited_is_let_in() {
     let busy = Duration::from_millis(10);
     let served = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&served);
-    let _upstream = Upstream::busy(listener(address, 50), busy, move |connection| {
+    let _upstream = Upstream::busy(port.listen_before(50), busy, move |connection| {
         while let Ok(request) = connection.request() {
             counted.fetch_add(usize::from(request.method() == "POST"), Ordering::SeqCst);
             if connection.peer.send(fine()).is_err() {
@@ -121,17 +116,4 @@ fn everybody_who_waited_is_let_in() {
     assert_eq!(served.load(Ordering::SeqCst), MANY, "each once");
     let warnings = gateway.lines().into_iter().filter(|line| line.starts_with("warning: "));
     assert_eq!(warnings.collect::<Vec<_>>(), [GONE], "one for all of them");
-}
-
-/// A listener with a line of this length before it.
-fn listener(address: SocketAddr, backlog: u32) -> TcpListener {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(async {
-        let socket = tokio::net::TcpSocket::new_v4().unwrap();
-        socket.set_reuseaddr(true).unwrap();
-        socket.bind(address).unwrap();
-        let listener = socket.listen(backlog).unwrap().into_std().unwrap();
-        listener.set_nonblocking(false).unwrap();
-        listener
-    })
 }

@@ -1,12 +1,11 @@
 //! The services of MatrixRTC: the one that lets users into calls, and LiveKit's.
 
-use std::net::TcpListener;
-
 use serde_json::json;
 
 use crate::support::asked::{over_h1, over_h2};
 use crate::support::gateway::Gateway;
 use crate::support::metrics::{METRICS, Metrics};
+use crate::support::port::Port;
 use crate::support::switching::{HANDSHAKE, Switching};
 use crate::support::upstream::{Request, Upstream, fine};
 
@@ -50,7 +49,8 @@ fn a_request_for_a_token_reaches_the_service_without_the_prefix() {
 #[test]
 fn a_browser_may_ask_for_a_token_and_learns_why_it_gets_none() {
     let synapse = Upstream::answering(fine());
-    let gone = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let port = Port::reserve();
+    let gone = port.address();
     let gateway = Gateway::before(&synapse, &format!("matrix_rtc: {{jwt_service: 'http://{gone}'}}\n"));
     let asks = [
         ("Origin", "https://call.example"),

@@ -1,10 +1,9 @@
 //! Log-ins by Matrix Authentication Service (MAS), and what it asks of Synapse.
 
-use std::net::TcpListener;
-
 use crate::support::asked::{over_h1, over_h2};
 use crate::support::client::{Client, get};
 use crate::support::gateway::{Gateway, preamble};
+use crate::support::port::Port;
 use crate::support::told::Told;
 use crate::support::upstream::{Then, Upstream, answer, fine};
 
@@ -77,8 +76,8 @@ fn the_cors_fields_of_mas_are_completed_and_not_doubled() {
 #[test]
 fn without_mas_clients_are_told_so_and_synapse_goes_on() {
     let synapse = Upstream::answering(fine());
-    // A port that was free a moment ago.
-    let gone = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let port = Port::reserve();
+    let gone = port.address();
     let gateway = Gateway::before(&synapse, &format!("mas: {{endpoint: 'http://{gone}/'}}\n"));
     let mut http2 = gateway.h2();
     for target in ["/_matrix/client/v3/login", "/_matrix/client/v3/refresh"] {
