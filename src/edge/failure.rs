@@ -30,7 +30,6 @@ impl Failure {
 }
 
 fn upstream(error: &ErrorType, body_pending: bool) -> Failure {
-    let bad_gateway = |cause, message| answer(StatusCode::BAD_GATEWAY, cause, message);
     // Pingora's kinds of errors are an open set: what is not named here is an answer that could not be understood.
     #[expect(
         clippy::wildcard_enum_match_arm,
@@ -52,9 +51,12 @@ fn upstream(error: &ErrorType, body_pending: bool) -> Failure {
             answer(StatusCode::GATEWAY_TIMEOUT, Cause::UpstreamTimeout, message)
         }
         ErrorType::ConnectionClosed | ErrorType::ReadError | ErrorType::WriteError => {
-            bad_gateway(Cause::UpstreamClosed, "The homeserver closed the connection before it answered")
+            Failure::Answer(Box::new(closed()))
         }
-        _ => bad_gateway(Cause::UpstreamInvalid, "The homeserver's answer could not be understood"),
+        _ => {
+            let message = "The homeserver's answer could not be understood";
+            answer(StatusCode::BAD_GATEWAY, Cause::UpstreamInvalid, message)
+        }
     }
 }
 
@@ -86,6 +88,12 @@ pub(super) fn body_timeout() -> Failure {
 pub(super) fn body_too_slow() -> MatrixError {
     let message = "The request body arrives too slowly";
     MatrixError::new(StatusCode::REQUEST_TIMEOUT, ErrCode::Unknown, Cause::BodyTooSlow, message)
+}
+
+/// The process that had the request is lost.
+pub(super) fn closed() -> MatrixError {
+    let message = "The homeserver closed the connection before it answered";
+    MatrixError::new(StatusCode::BAD_GATEWAY, ErrCode::Unknown, Cause::UpstreamClosed, message)
 }
 
 /// Synapse is not there, or not yet again.

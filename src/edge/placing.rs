@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use tokio::time::timeout;
 
-use super::failure::{overloaded, unavailable};
+use super::failure::{closed, overloaded, unavailable};
 use super::pool::{AtDoor, NoPlace, Place, Pool};
 use super::state::Running;
 use crate::class::RouteClass;
@@ -117,5 +117,8 @@ async fn await_anybody(running: &Running, plan: &Plan, wanted: &mut Wanted) -> R
         }
     };
     let left = running.gateway.queue.restart_grace.saturating_sub(since.elapsed());
-    timeout(left, back).await.map_err(|_| unavailable(wanted.cause.unwrap_or(Cause::UpstreamRefused)))
+    timeout(left, back).await.map_err(|_| match wanted.cause {
+        Some(Cause::UpstreamClosed) => closed(),
+        cause => unavailable(cause.unwrap_or(Cause::UpstreamRefused)),
+    })
 }

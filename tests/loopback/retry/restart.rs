@@ -12,7 +12,7 @@ use synapse_gateway::limits::Limits;
 use crate::support::gateway::{Gateway, identity};
 use crate::support::h2::post;
 use crate::support::port::Port;
-use crate::support::upstream::{Connection, Request, Upstream, fine};
+use crate::support::upstream::{Connection, Request, Then, Upstream, fine};
 
 const LISTENERS: &str = "listeners: [{address: '127.0.0.1:0'}, {address: '127.0.0.2:0', tls: true}]\n";
 const TARGET: &str = "/_matrix/client/v3/x";
@@ -85,6 +85,15 @@ fn what_was_lost_with_a_process_that_ends_is_not_sent_to_it_before_it_is_back() 
         let targets: Vec<_> = requests.iter().map(Request::target).filter(is_ours).collect();
         assert_eq!(targets, [TARGET, "/health", "/health", "/health", TARGET], "{method}");
     }
+}
+
+#[test]
+fn what_was_lost_with_a_process_that_does_not_come_back_is_told_as_lost() {
+    let upstream = Upstream::new(|_, _| Then::Close);
+    let gateway = gateway(upstream.address().parse().unwrap(), "health: {interval: 100ms}\nrestart_grace: 1s\n");
+    gateway.line(|line| line == GONE);
+    let told = gateway.client().ask(request("GET"));
+    assert_eq!((told.status(), &told.json()["org.matrix.gateway.cause"]), (502, &"upstream_closed".into()));
 }
 
 /// Synapse lets 50 connections wait until it accepts them, and has much else to do when it has just been started.
