@@ -112,7 +112,8 @@ impl World {
 
     fn yaml(upstream: &Upstream, more: &str) -> String {
         format!(
-            "server_name: example.com\nupstreams: {{main: {{address: '{}'}}}}\nlisteners:\n\
+            "server_name: example.com\nupstreams: {{main: {{address: '{}'}}}}\nhealth: {{interval: 10m}}\n\
+             synapse: {{version: '1.163'}}\nlisteners:\n\
              - {{address: '127.0.0.2:0', tls: true}}\n- {{address: '127.0.0.3:0', tls: true, http2: false}}\n{more}",
             upstream.address()
         )
