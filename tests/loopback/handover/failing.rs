@@ -119,10 +119,11 @@ fn nobody_can_take_over_unasked() {
     assert!(told.contains("no process is to take over"), "{told}");
     let finished = crate::support::command::run(
         gateway.directory(),
-        &["run", "-c", "gateway.yaml", "--take-over", "control.sock"],
+        // As the orphan of a process that is gone.
+        &["run", "-c", "gateway.yaml", "--take-over", "control.sock", "--orphan-of", "0"],
         "",
     );
-    // What was started ends at once, and an orphan goes on, which writes to the same place.
+    assert_eq!(finished.code, Some(1), "{finished:?}");
     assert!(finished.err.contains("the gateway that runs does not hand over"), "{finished:?}");
     assert_eq!(gateway.client().get(VERSIONS).status(), 200);
 }

@@ -101,14 +101,14 @@ fn what_was_lost_with_a_process_that_does_not_come_back_is_told_as_lost() {
 fn everybody_who_waited_is_let_in() {
     const MANY: usize = 200;
     let port = Port::reserve();
-    let gateway = gateway(port.address(), "");
+    let gateway = gateway(port.address(), "log: {level: debug}\n");
     let mut clients: Vec<_> = (0..MANY).map(|_| gateway.client()).collect();
     for client in &mut clients {
         client.send(request("POST"));
     }
-    gateway.line(|line| line == GONE);
-    // Those who wait leave no trace: they are given time to come to that.
-    thread::sleep(Duration::from_secs(1));
+    // Each is refused once before it waits.
+    let refused = |lines: &[String]| lines.iter().filter(|line| line.contains(" is tried again: ")).count();
+    gateway.wait_lines(|lines| (refused(lines) >= MANY).then_some(()));
     let busy = Duration::from_millis(10);
     let served = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&served);

@@ -272,9 +272,12 @@ fn write(directory: &Path, yaml: &str) -> PathBuf {
 /// Another test that forks at the wrong moment holds the file of a program that was just written, until it executes its
 /// own.
 fn spawn(command: &mut Command) -> Child {
+    let begun = Instant::now();
     loop {
         match command.spawn() {
-            Err(error) if error.kind() == ErrorKind::ExecutableFileBusy => thread::sleep(Duration::from_millis(10)),
+            Err(error) if error.kind() == ErrorKind::ExecutableFileBusy && begun.elapsed() < DEADLINE => {
+                thread::sleep(Duration::from_millis(10));
+            }
             spawned => return spawned.unwrap(),
         }
     }
