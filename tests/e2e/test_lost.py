@@ -11,15 +11,14 @@ import pytest
 
 from harness.deployment import WORKERS, Deployment
 from harness.gateway import Gateway
-from load import Asked, Load, Phase, User, table
+from harness.waiting import wait_for
+from load import KINDS, PATIENCE, Asked, Load, Phase, User, table
 from world import World
 
 pytestmark = pytest.mark.deployment("workers", reason="a single process has nobody who could answer in its place")
 
 #: How long a process stays away before it is started again.
 AWAY = {"worker": 2, "main": 10}
-#: For so long there is ordinary load before something is done: who waited for a process is no longer with it.
-ORDINARY = 2
 
 
 @pytest.fixture(scope="module")
@@ -53,16 +52,18 @@ def users(world: World, gateway: Gateway, number: int) -> list[User]:
     return users
 
 
-def fault(deployment: Deployment, name: str, how: str) -> Phase:
-    """Ends a process, waits for as long as it is to stay away, starts it, and waits until it is there."""
+def fault(deployment: Deployment, load: Load, name: str, how: str) -> Phase:
+    """Ends a process, waits for as long as it is to stay away, starts it, and waits until it is there, and until all that
+    was asked before that has an answer: who waited for it is not to be with it when the next fault comes."""
     process = deployment.process(name)
-    time.sleep(ORDINARY)
     phase = Phase(f"{name}, {how}", time.monotonic())
     process.kill() if how == "SIGKILL" else process.stop()
     phase.gone = time.monotonic()
     time.sleep(AWAY["main" if name == "main" else "worker"])
     process.start()
     phase.back = time.monotonic()
+    before = [one for one in load.asked[:] if one.began <= phase.back]
+    wait_for("what was asked before", lambda: all(one.ended for one in before), PATIENCE)
     return phase
 
 
@@ -79,12 +80,13 @@ def test_nothing_that_may_be_repeated_is_lost(
     phases = []
     try:
         with load:
+            for kind in KINDS:
+                wait_for(f"an answer to {kind.name}", lambda: any(one.kind is kind and one.ended for one in load.asked[:]))
             for name in WORKERS:
                 for how in ("SIGKILL", "SIGTERM"):
-                    phases.append(fault(deployment, name, how))
+                    phases.append(fault(deployment, load, name, how))
             for how in ("SIGTERM", "SIGKILL"):
-                phases.append(fault(deployment, "main", how))
-            time.sleep(ORDINARY)
+                phases.append(fault(deployment, load, "main", how))
     finally:
         report = table(load.asked, phases)
         (folder.parent / "lost.md").write_text(report)

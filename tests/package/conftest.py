@@ -83,13 +83,18 @@ def install(guest: Guest, package: Path) -> str:
 def configure(guest: Guest, authority: Authority, serial: int = 1) -> None:
     """What an operator has: certificates as certbot leaves them, for root alone, and a configuration that names them."""
     renew(guest, authority, serial)
+    write_config(guest, '  - {address: "127.0.0.1:443", tls: true}\n')
+
+
+def write_config(guest: Guest, listeners: str) -> None:
+    """Fills in the file that the package has put there."""
     live = f"/etc/letsencrypt/live/{HOST}"
     template = guest.read("cat /usr/share/synapse-gateway/gateway.yaml")
     settings = f"""
 server_name: example.com
 public_baseurl: https://{HOST}/
 listeners:
-  - {{address: "127.0.0.1:443", tls: true}}
+{listeners}
 tls:
   certificates:
     - cert: {live}/fullchain.pem

@@ -2,13 +2,12 @@
 
 import pytest
 
-from conftest import UPSTREAM_PORT, install, renew, start
+from conftest import UPSTREAM_PORT, install, renew, start, write_config
 from guest import Guest
 from harness.certificates import Authority
 from harness.waiting import wait_for
 from traffic import HOST, Traffic
 
-CONFIG = "/etc/synapse-gateway/gateway.yaml"
 LIVE = f"/etc/letsencrypt/live/{HOST}"
 SITE = f"""
 server {{
@@ -41,7 +40,7 @@ REAL = """  - {address: "[::]:443", tls: true}
 
 
 @pytest.fixture(scope="module")
-def guest(boot, package, authority: Authority) -> Guest:
+def guest(boot, package, authority: Authority, traffic: Traffic) -> Guest:
     guest = boot("PACKAGE_NGINX_ROOT")
     renew(guest, authority, 1)
     guest.run("rm -f /etc/nginx/sites-enabled/default")
@@ -51,29 +50,12 @@ def guest(boot, package, authority: Authority) -> Guest:
     return guest
 
 
-def configure(guest: Guest, listeners: str) -> None:
-    settings = f"""server_name: example.com
-public_baseurl: https://{HOST}/
-listeners:
-{listeners}
-tls:
-  certificates:
-    - cert: {LIVE}/fullchain.pem
-      key: {LIVE}/privkey.pem
-upstreams:
-  main: {{address: "127.0.0.1:{UPSTREAM_PORT}"}}
-rendezvous: {{enabled: true}}
-"""
-    guest.write(CONFIG, settings, 0o640)
-    guest.run(f"chgrp synapse-gateway {CONFIG}")
-
-
 def holder(guest: Guest, port: int) -> str:
     return guest.read(f"ss -Hltnp 'sport = :{port}'")
 
 
 def test_the_gateway_runs_beside_nginx(guest: Guest):
-    configure(guest, BESIDE)
+    write_config(guest, BESIDE)
     assert "0 errors" in guest.read("synapse-gateway check")
     start(guest)
     asked = f"curl -sS --insecure --resolve {HOST}:9443:127.0.0.1 https://{HOST}:9443"
@@ -84,9 +66,10 @@ def test_the_gateway_runs_beside_nginx(guest: Guest):
 def test_the_change_over_loses_nothing(guest: Guest, traffic: Traffic):
     with traffic.during("from nginx") as tally:
         guest.run("nft -f /usr/share/synapse-gateway/nftables/redirect.nft")
-        configure(guest, BESIDE + REAL)
+        write_config(guest, BESIDE + REAL)
         told = guest.read("synapse-gateway check")
         guest.run("mkdir -p /var/www/acme && systemctl disable nginx")
+        # As the guide has it.
         guest.run("nginx -s quit; sleep 1; systemctl reload synapse-gateway")
         guest.run("nft flush table inet matrix_redirect")
     assert "0 errors" in told
@@ -94,7 +77,7 @@ def test_the_change_over_loses_nothing(guest: Guest, traffic: Traffic):
     assert "synapse-gateway" in holder(guest, 443)
     wait_for("nginx to end", lambda: guest.property("nginx", "ActiveState") == "inactive")
     with traffic.during("after nginx") as tally:
-        configure(guest, REAL)
+        write_config(guest, REAL)
         guest.run("systemctl reload synapse-gateway && nft delete table inet matrix_redirect")
     assert tally.lost == 0, tally.errors[:10]
     assert holder(guest, 9443) == ""
